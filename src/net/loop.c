@@ -98,6 +98,7 @@ void loop_again(struct loop *loop, struct loop_io *io) {
 
 /* Ios that ask again meanwhile stand behind the counted ones and wait for the next turn. */
 static void run_again(struct loop *loop, size_t count) {
+  if (count == 0) return;
   for (size_t i = 0; i < count; i++) {
     struct loop_io *io = loop->again[i];
     if (io == NULL) continue;

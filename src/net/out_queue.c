@@ -58,6 +58,7 @@ static void append(struct out_queue *queue, struct span span) {
 }
 
 static void drop_head(struct out_queue *queue) {
+  assert(queue->head.chunk != NULL);
   chunk_unref(queue->head.chunk);
   queue->head = (struct span){0};
   queue->head_sent = 0;
