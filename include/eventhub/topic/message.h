@@ -1,0 +1,90 @@
+/*
+ * A published message: immutable once it has its id, counted by an atomic reference count, one
+ * allocation. It carries the JSON item that subscribers get, ready to send:
+ *
+ *   {"id":"1700000000000-0","message":<payload>,"topic":"<topic>"}
+ *   {"id":"1700000000000-0","message":<payload>,"topic":"<topic>","origin":<origin>}
+ *
+ * The id comes late (the store gives it), so room for the longest one is kept in front and the id
+ * is written right-aligned against what follows it; nothing else moves:
+ *
+ *   struct message | unused room {"id":"1700000000000-0","message":42,"topic":"a/b"}
+ *                                ^ item
+ *
+ * One thread owns a message until it has an id; then any thread may read it and hold references.
+ */
+#ifndef EVENTHUB_TOPIC_MESSAGE_H
+#define EVENTHUB_TOPIC_MESSAGE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eventhub/base/slice.h"
+
+/* `<milliseconds since the epoch>-<sequence>`: the form of a Redis stream id. */
+struct message_id {
+  uint64_t ms;
+  uint64_t seq;
+};
+
+/* Bytes that message_id_format may write: two numbers of 20 digits, a '-' and the NUL. */
+enum { MESSAGE_ID_MAX = 42 };
+
+/* Below 0, 0 or above 0: a is before, at or after b. */
+int message_id_compare(struct message_id a, struct message_id b);
+
+/* The smallest id after this one; the largest of all is its own next. */
+struct message_id message_id_next(struct message_id id);
+
+/* `ms-seq`, or `ms`, which means `ms-0`. 0, ERR_INVALID, or ERR_TOO_BIG past 64 bits. */
+int message_id_parse(struct slice text, struct message_id *ret_id);
+
+/* Writes `ms-seq` and a NUL; returns the length without the NUL. */
+size_t message_id_format(struct message_id id, char out[MESSAGE_ID_MAX]);
+
+/* Read the fields by the functions below, except expires_ms. */
+struct message {
+  atomic_uint refs;
+  uint32_t item;    /* where the item starts in data; moves with the id */
+  uint32_t end;     /* where it ends */
+  uint32_t payload; /* offsets in data, and lengths */
+  uint32_t payload_len;
+  uint32_t topic;
+  uint32_t topic_len;
+  uint32_t origin;
+  uint32_t origin_len;
+  struct message_id id;
+  uint64_t expires_ms; /* wall clock; 0 = never. Set before sharing, by who sets the id. */
+  char data[];
+};
+
+/*
+ * A message with one reference and the id 0-0. `topic` is a valid topic, `payload_json` one JSON
+ * value as its publisher wrote it; `origin` is the publisher's `sub` as raw text (it is escaped
+ * here), "" = none. All are copied. The three together stay below 1 GiB: the caller limits them.
+ */
+struct message *message_new(struct slice topic, struct slice payload_json, struct slice origin);
+
+struct message *message_ref(struct message *message);
+
+/* Frees the message with the last reference. NULL is fine. */
+void message_unref(struct message *message);
+
+/* Before the message is shared, only. */
+void message_set_id(struct message *message, struct message_id id);
+
+/* The JSON object; the slices live as long as the message. */
+struct slice message_item(const struct message *message);
+struct slice message_topic(const struct message *message);
+struct slice message_payload(const struct message *message);
+
+/* The origin as a JSON string with its quotes; "" = none. */
+struct slice message_origin_json(const struct message *message);
+
+struct message_id message_id(const struct message *message);
+
+/* Bytes that the message holds in memory. */
+size_t message_size(const struct message *message);
+
+#endif
