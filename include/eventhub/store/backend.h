@@ -1,0 +1,75 @@
+#ifndef EVENTHUB_STORE_BACKEND_H
+#define EVENTHUB_STORE_BACKEND_H
+
+/*
+ * What stands behind the store: a table of functions over a struct that embeds store_backend first.
+ * All but open and free run on the store thread, and so do the calls that a backend makes into the
+ * store.
+ *
+ * A backend ends each request with one store_finish: within the call, in end_of_turn, or later
+ * (Redis). It hands a message to the subscribers with store_dispatch in the same step in which the
+ * message becomes visible to its read_log; that is what makes an answer a cut (law 3 of store.h).
+ * Two ways to keep it: memory   run: append, dispatch, finish journal  run: keep every request of
+ * the turn; end_of_turn: commit, then append, dispatch, finish them in order. Where the commit
+ * fails, finish with STORE_UNAVAILABLE: nothing has been visible. Descriptors and deadlines of a
+ * backend go into store_loop, from start on.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eventhub/store/store.h"
+
+struct loop;
+
+/* When a backend wants its next tend. */
+enum store_tend {
+  STORE_TEND_IDLE, /* not before there have been requests again */
+  STORE_TEND_TICK, /* in STORE_TICK_MS */
+  STORE_TEND_SOON  /* work is left over: next turn */
+};
+
+enum { STORE_TICK_MS = 1000, STORE_SOON_MS = 1, STORE_TURN_REQUESTS_MAX = 4096 };
+
+typedef void store_run_fn(struct store_backend *backend, struct store_request *request);
+
+struct store_backend_ops {
+  const char *name;
+  /* On the thread of store_start, before the store thread exists: loads, may take its time. 0 or an
+   * error, which ends the start. NULL: nothing to do. */
+  int (*open)(struct store_backend *backend);
+  /* Store thread, first of all. NULL: the store is ready at once; else the backend says so with
+   * store_set_ready. */
+  void (*start)(struct store_backend *backend);
+  /* Indexed by op. NULL: STORE_WATCH, STORE_UNWATCH answer STORE_OK, others STORE_DISABLED.
+   * Barriers never come here. */
+  store_run_fn *run[STORE_OP_COUNT];
+  /* After the requests of a turn, or of STORE_TURN_REQUESTS_MAX of them, before anything is posted
+   * to the workers. NULL: nothing to do. */
+  void (*end_of_turn)(struct store_backend *backend);
+  /* Housekeeping: about a millisecond's worth. NULL: none. */
+  enum store_tend (*tend)(struct store_backend *backend);
+  /* Last on the store thread: finishes every request that is still open. NULL: none can be. */
+  void (*stop)(struct store_backend *backend);
+  /* After the thread is gone, or without start. */
+  void (*free)(struct store_backend *backend);
+};
+
+struct store_backend {
+  const struct store_backend_ops *ops;
+  struct store *store; /* set by store_new_with */
+};
+
+/* Answers a request; it is the asker's again at the end of the turn. */
+void store_finish(struct store_request *request, enum store_status status);
+/* Hands the message, which has its id, to every worker with a matching filter. Takes references of
+ * its own. */
+void store_dispatch(struct store *store, struct message *message);
+
+/* Wall clock in ms, read once per turn: all that one turn does happens at the same time. */
+uint64_t store_now_ms(struct store *store);
+struct loop *store_loop(struct store *store);
+struct store_metrics *store_backend_metrics(struct store *store);
+void store_set_ready(struct store *store, bool ready);
+
+#endif
