@@ -1,0 +1,184 @@
+#ifndef EVENTHUB_SERVER_CONNECTION_H
+#define EVENTHUB_SERVER_CONNECTION_H
+
+/*
+ * One client's connection, from accept to close: HTTP requests, then perhaps WebSocket frames. What
+ * the bytes mean is the handler's business (the broker's session, or an echo server); this module
+ * reads, answers pings, closes properly, and never holds more for a client than the limits say.
+ *
+ *             upgrade                  connection_close, peer's close, failure
+ *   HTTP -----------------> WEBSOCKET ----------------------------------------> CLOSING
+ *     |                                                                            |  flushed, peer
+ * closed
+ *     +---- response with Connection: close, bad request --------------------------+  or time is up
+ *                                                                                  v
+ *                                                              CLOSED (freed at the end of the
+ * turn)
+ *
+ * All functions belong to the thread of the pool's loop. A connection is freed only at the end of a
+ * turn, so a pointer stays good for as long as the callback that got it runs; across turns and
+ * threads a connection is named by its connection_ref.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eventhub/base/slice.h"
+#include "eventhub/net/loop.h"
+#include "eventhub/net/out_queue.h"
+#include "eventhub/net/stream.h"
+#include "eventhub/proto/http_request.h"
+#include "eventhub/proto/http_response.h"
+#include "eventhub/proto/ws_frame.h"
+#include "eventhub/proto/ws_handshake.h"
+#include "eventhub/proto/ws_message.h"
+#include "eventhub/server/metrics.h"
+
+struct connection;
+struct connection_pool;
+struct sockaddr_storage;
+
+enum connection_state {
+  CONNECTION_HTTP,
+  CONNECTION_WEBSOCKET,
+  CONNECTION_CLOSING, /* nothing more is accepted; what is queued leaves, then the peer's end is
+                         awaited */
+  CONNECTION_CLOSED
+};
+
+/* Why a connection does not read at the moment; any number of them. */
+enum connection_pause {
+  CONNECTION_PAUSE_REQUESTS = 1, /* too many requests wait for the store */
+  CONNECTION_PAUSE_OUTPUT = 2,   /* the client reads too slowly for what it asks */
+  CONNECTION_PAUSE_DRAIN = 4     /* the server stops */
+};
+
+/* A name that outlives the connection: never refers to another one. */
+struct connection_ref {
+  uint32_t slot, generation;
+};
+
+struct connection_handler {
+  /* A request's head. Answer it before returning: connection_respond, _refuse or _upgrade. Bodies
+   * are not read: a request that announces one must be refused. */
+  void (*on_request)(struct connection *connection, const struct http_request *request);
+  /* A whole message; data may be written to and is gone after the call. `opcode` is WS_TEXT or
+   * WS_BINARY. */
+  void (*on_message)(struct connection *connection, enum ws_opcode opcode, char *data, size_t len);
+  /* At the end of the turn in which the connection closed, once for each that was accepted,
+   * whatever the reason. Nothing can be sent any more. */
+  void (*on_closed)(struct connection *connection);
+};
+
+struct connection_limits {
+  struct ws_limits message;
+  size_t max_send_queue;         /* bytes that wait for one client; beyond it 1013 */
+  uint32_t handshake_timeout_ms; /* from accept, or from the last response, to the next complete
+                                    request */
+  uint32_t ping_interval_ms;
+};
+
+struct connection_pool {
+  struct loop *loop;
+  const struct connection_handler *handler;
+  void *context; /* the handler's */
+  struct connection_limits limits;
+  struct metrics *metrics; /* of this thread */
+  struct chunk_arena arena;
+  struct deadline_list handshakes, pings, closings;
+  struct connection **slots; /* NULL where free */
+  uint32_t *generations;
+  uint32_t slot_count, slot_cap;
+  uint32_t *free_slots;
+  uint32_t free_count;
+  uint32_t open_count;
+  struct connection *dirty; /* to flush at the end of the turn */
+  struct connection *dead;  /* to free at the end of the turn */
+  char *recv_buffer;
+};
+
+struct connection {
+  struct loop_io io;
+  struct connection_pool *pool;
+  struct out_queue out;
+  struct connection *next_dirty;
+  uint8_t state;             /* enum connection_state */
+  uint8_t pauses;            /* enum connection_pause */
+  bool is_dirty;             /* stands in the pool's list */
+  bool is_readable;          /* bytes may wait in the socket that no further event tells of */
+  bool has_hung_up;          /* the peer has sent its end */
+  bool awaits_close;         /* our close frame is sent or queued, the peer's is still to come */
+  bool is_shut;              /* we have sent our end */
+  bool was_pinged;           /* a ping is unanswered */
+  uint32_t last_received_ms; /* of the loop's clock, cut to 32 bits */
+  struct stream stream;
+  struct connection_ref ref;
+  struct deadline deadline;
+  struct ws_decoder decoder;
+  struct buf *pending_input; /* bytes that could not be used yet; NULL without any */
+  void *session;             /* the handler's */
+  uint8_t peer_address[16];  /* IPv4 as ::ffff:a.b.c.d */
+  uint16_t peer_port;
+};
+
+/* The loop and everything passed must outlive the pool. */
+void connection_pool_init(struct connection_pool *pool, struct loop *loop,
+                          const struct connection_limits *limits, struct metrics *metrics,
+                          const struct connection_handler *handler, void *context);
+/* Closes what is still open, without ceremony. */
+void connection_pool_done(struct connection_pool *pool);
+/* Belongs at the end of each turn: sends what the turn has queued, one system call per connection,
+ * and frees what it has closed. */
+void connection_pool_flush(struct connection_pool *pool);
+struct connection *connection_find(struct connection_pool *pool, struct connection_ref ref);
+
+/* Takes over an accepted socket. NULL (and the descriptor closed) where the loop does not take it.
+ */
+struct connection *connection_open(struct connection_pool *pool, int fd,
+                                   const struct sockaddr_storage *peer);
+
+/* Queues a response; closes after it unless response->keep_alive. */
+void connection_respond(struct connection *connection, const struct http_response *response);
+/* Queues a refusal with a JSON body and closes. `extra_headers` are complete lines. */
+void connection_refuse(struct connection *connection, int status, struct slice extra_headers,
+                       struct slice message);
+/* Answers 101; from now on messages come. */
+void connection_upgrade(struct connection *connection, const struct ws_handshake *handshake);
+
+/* Queues one whole message. Ignored once the connection is closing. */
+void connection_send(struct connection *connection, enum ws_opcode opcode, struct slice payload);
+/* Queues encoded frames; they lie in the pool's arena, or in a chunk of this thread. The hot path
+ * of a fan-out: nothing is copied. */
+static inline void connection_push(struct connection *connection, const struct span *frames);
+
+/* Sends a close frame (RFC 6455 5.5.1) behind what is queued and waits for the peer's. `reason` is
+ * at most 123 bytes of UTF-8. */
+void connection_close(struct connection *connection, enum ws_close_code code, struct slice reason);
+/* Ends it now; what is queued is lost. */
+void connection_drop(struct connection *connection);
+
+void connection_pause(struct connection *connection, enum connection_pause why);
+void connection_resume(struct connection *connection, enum connection_pause why);
+
+/* "192.0.2.1" or "2001:db8::1" for logs. */
+void connection_peer_text(const struct connection *connection, char *out, size_t cap);
+
+/* The parts of connection_push that are not the common case. */
+void connection_overflow(struct connection *connection);
+
+static inline void connection_mark_dirty(struct connection *connection) {
+  if (connection->is_dirty) return;
+  connection->is_dirty = true;
+  connection->next_dirty = connection->pool->dirty;
+  connection->pool->dirty = connection;
+}
+
+static inline void connection_push(struct connection *connection, const struct span *frames) {
+  if (connection->state != CONNECTION_WEBSOCKET) return;
+  out_queue_push(&connection->out, frames);
+  connection_mark_dirty(connection);
+  if (connection->out.bytes > connection->pool->limits.max_send_queue)
+    connection_overflow(connection);
+}
+
+#endif

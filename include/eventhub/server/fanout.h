@@ -1,0 +1,94 @@
+#ifndef EVENTHUB_SERVER_FANOUT_H
+#define EVENTHUB_SERVER_FANOUT_H
+
+/*
+ * A worker's subscriptions, and how a message becomes bytes on their connections.
+ *
+ *   filter number --> fanout_filter --> group (id "1") --> member, member, member ...
+ *                                   --> group (id "7") --> member
+ *
+ * Subscribers of one filter whose requests had the same JSON-RPC id get the same bytes: they are a
+ * group, and a message is encoded once for each group, not for each subscriber. Most clients use
+ * the same small numbers. Messages that follow each other and go to the same filters (a delivery)
+ * are encoded one behind the other, so that a member gets one span for all of them.
+ *
+ * The first subscription to a filter registers the worker in the shared trie, the last one removes
+ * it. Only the worker's thread may call these functions.
+ */
+
+#include <stdint.h>
+
+#include "eventhub/base/list.h"
+#include "eventhub/base/map.h"
+#include "eventhub/base/slice.h"
+#include "eventhub/server/connection.h"
+#include "eventhub/store/store.h"
+#include "eventhub/topic/trie.h"
+
+struct fanout_filter;
+struct fanout_group;
+
+enum subscription_state {
+  SUBSCRIPTION_LIVE,
+  SUBSCRIPTION_CATCHING_UP /* waits for its history: live messages pass it by (store.h, law 3) */
+};
+
+/* One topic or pattern on one connection, at most one for each pair. Owned by the fanout; a session
+ * keeps its own in a list by `link`. */
+struct subscription {
+  struct list link;
+  struct map_node node;
+  struct subscription_key {
+    uint32_t slot, filter; /* the connection's and the filter's number */
+  } key;
+  struct fanout_group *group;
+  struct connection *connection;
+  uint32_t index;  /* among the group's members; SUBSCRIPTION_NO_INDEX while catching up */
+  uint32_t serial; /* the session's: tells this subscription from a later one to the same filter */
+};
+
+enum { SUBSCRIPTION_NO_INDEX = UINT32_MAX };
+
+struct fanout {
+  struct topic_trie *trie;
+  struct connection_pool *pool;
+  unsigned worker;
+  struct fanout_filter **by_number;
+  uint32_t number_cap;
+  struct map by_text;
+  struct map groups;
+  struct map subscriptions;
+};
+
+/* Trie and pool must outlive the fanout. `worker` is this worker's bit in the trie. */
+void fanout_init(struct fanout *fanout, struct topic_trie *trie, struct connection_pool *pool,
+                 unsigned worker);
+/* All subscriptions must be gone. */
+void fanout_done(struct fanout *fanout);
+
+/* This connection's subscription to exactly this filter, or NULL. */
+struct subscription *fanout_find(const struct fanout *fanout, const struct connection *connection,
+                                 struct slice filter);
+/* `filter` is valid and the connection is not subscribed to it; `id` is the JSON text that each
+ * message will carry. Never fails; the connection must unsubscribe before it is freed. */
+struct subscription *fanout_subscribe(struct fanout *fanout, struct connection *connection,
+                                      struct slice filter, struct slice id,
+                                      enum subscription_state state);
+/* The messages to come carry another id, in another state. */
+void fanout_change(struct fanout *fanout, struct subscription *subscription, struct slice id,
+                   enum subscription_state state);
+/* Catching up ends: messages delivered from now on reach it. */
+void fanout_activate(struct fanout *fanout, struct subscription *subscription);
+/* Frees the subscription. */
+void fanout_unsubscribe(struct fanout *fanout, struct subscription *subscription);
+
+struct slice subscription_filter(const struct subscription *subscription);
+struct slice subscription_id(const struct subscription *subscription);
+
+/* Queues the messages for every live subscription of the delivery's filters. */
+void fanout_deliver(struct fanout *fanout, const struct delivery *delivery);
+/* Queues messages for one subscription, in whatever state. */
+void fanout_send(struct fanout *fanout, struct subscription *subscription,
+                 struct message *const *messages, size_t count);
+
+#endif

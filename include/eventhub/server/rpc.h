@@ -1,0 +1,94 @@
+#ifndef EVENTHUB_SERVER_RPC_H
+#define EVENTHUB_SERVER_RPC_H
+
+/*
+ * Requests: from a client's text to a row of the method table, and the way back of the answer, at
+ * once or when the store has done its part.
+ *
+ *   text -> jsonrpc_reader -> rpc_request -> method row -> rpc_result / rpc_fail       (answered at
+ * once)
+ *                                                       -> rpc_call_new, store_submit  (answered
+ * later)
+ *                                                            ... rpc_call.finish -> rpc_result /
+ * rpc_fail
+ *
+ * Each request that has an id gets exactly one answer, unless its connection ends first. The
+ * answers to a batch are collected and leave as one array, in the order of the requests. Worker's
+ * thread only.
+ */
+
+#include <stdint.h>
+
+#include "eventhub/base/slice.h"
+#include "eventhub/proto/json_value.h"
+#include "eventhub/proto/jsonrpc.h"
+#include "eventhub/server/connection.h"
+#include "eventhub/store/store.h"
+
+struct rpc_batch;
+struct session;
+struct worker;
+
+/* Where an answer goes. */
+struct rpc_reply {
+  struct worker *worker;
+  struct connection_ref connection;
+  struct rpc_batch *batch; /* NULL outside of one */
+  uint32_t position;       /* in the batch */
+  struct slice id;         /* JSON text; ptr NULL: a notification, nothing is answered */
+};
+
+/* A request while its method runs; everything in it is gone after that. */
+struct rpc_request {
+  struct session *session;
+  struct rpc_reply reply;
+  struct json_value params;
+  uint32_t batch_size; /* 1 outside of a batch */
+};
+
+/* A request that waits for the store. */
+struct rpc_call {
+  struct store_request request;
+  struct rpc_reply reply; /* the id is the call's own copy */
+  struct token *token;    /* a reference kept for the request, or NULL */
+  uint32_t serial;        /* of the subscription that catches up */
+  struct slice subject;   /* what the request is about: topic, filter or key; the call's own copy */
+  /* Answers. `session` is NULL where the client is gone. */
+  void (*finish)(struct rpc_call *call, struct session *session);
+  char text[];
+};
+
+typedef void rpc_method_fn(struct rpc_request *rpc);
+
+struct rpc_method {
+  struct slice name; /* lower case: names compare without case */
+  rpc_method_fn *run;
+};
+
+/* Handles one text message: a request or a batch. */
+void rpc_handle(struct session *session, struct slice text);
+
+/* Answers with a result (JSON text), once. */
+void rpc_result(const struct rpc_reply *reply, struct slice result);
+/* Answers with an error; `data` is a sentence for a person. */
+void rpc_fail(const struct rpc_reply *reply, int code, struct slice data);
+/* The same with what the sentence is about behind it, cut where it is longer than any valid topic.
+ */
+void rpc_fail_about(const struct rpc_reply *reply, int code, const char *sentence,
+                    struct slice about);
+/* The error for a store's status other than STORE_OK. */
+void rpc_fail_status(const struct rpc_reply *reply, enum store_status status);
+
+/* A call for the store, to be filled in and passed to rpc_call_submit. `subject` is copied. */
+struct rpc_call *rpc_call_new(const struct rpc_request *rpc, enum store_op op, struct slice subject,
+                              void (*finish)(struct rpc_call *call, struct session *session));
+void rpc_call_submit(struct rpc_call *call, struct session *session);
+/* The store's answer has come: finishes and frees the call. */
+void rpc_call_done(struct store_request *request);
+
+/* The methods, by what they are about. */
+rpc_method_fn rpc_subscribe, rpc_unsubscribe, rpc_unsubscribe_all, rpc_list, rpc_publish;
+rpc_method_fn rpc_eventlog;
+rpc_method_fn rpc_get, rpc_set, rpc_del;
+
+#endif

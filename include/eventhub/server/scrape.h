@@ -1,0 +1,14 @@
+#ifndef EVENTHUB_SERVER_SCRAPE_H
+#define EVENTHUB_SERVER_SCRAPE_H
+
+/*
+ * Collects what all threads count into one snapshot, for /metrics. Any thread; takes no lock.
+ */
+
+#include "eventhub/server/metrics.h"
+
+struct broker;
+
+void scrape_take(const struct broker *broker, struct metrics_snapshot *ret);
+
+#endif

@@ -1,0 +1,51 @@
+#ifndef EVENTHUB_SERVER_SESSION_H
+#define EVENTHUB_SERVER_SESSION_H
+
+/*
+ * An authenticated WebSocket client: its token, its subscriptions, its requests that wait for the
+ * store. Lives from the upgrade to the end of the connection, on the worker's thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eventhub/base/list.h"
+#include "eventhub/server/expiry.h"
+
+struct connection;
+struct token;
+struct worker;
+
+enum {
+  SESSION_PENDING_MAX = 1024, /* store requests in flight; past it the client is not read */
+  SESSION_PENDING_LOW = 512   /* ... until there are no more than these */
+};
+
+struct session {
+  struct worker *worker;
+  struct connection *connection;
+  struct token *token; /* a reference; NULL: authentication is off */
+  struct list subscriptions;
+  uint32_t subscription_count;
+  uint32_t pending;
+  uint32_t last_serial;
+  bool is_leaving; /* asked to be disconnected: closes when nothing is pending any more */
+  struct expiry_item expiry;
+};
+
+/* Takes over the token's reference. The connection is upgraded. */
+void session_open(struct worker *worker, struct connection *connection, struct token *token);
+/* The connection's handler calls these. */
+void session_on_text(struct session *session, char *data, size_t len);
+void session_free(struct session *session);
+
+/* A request of the session went to the store, or came back. */
+void session_request_started(struct session *session);
+void session_request_finished(struct session *session);
+
+/* Closes with 1000 as soon as all pending requests are answered; reads nothing more. */
+void session_leave(struct session *session);
+/* The token has run out: closes with 1008. */
+void session_expire(struct session *session);
+
+#endif

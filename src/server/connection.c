@@ -1,0 +1,399 @@
+#include "eventhub/server/connection.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "eventhub/base/buf.h"
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/err.h"
+#include "eventhub/base/mem.h"
+#include "eventhub/server/connection_input.h"
+
+enum {
+  CLOSE_TIMEOUT_MS = 10000,        /* for the peer to read what is left and to close its end */
+  OUTPUT_PAUSE_BYTES = 256 * 1024, /* waiting for a blocked client: read no more of its requests */
+  CLOSE_REASON_MAX = WS_CONTROL_MAX - 2
+};
+
+/* ---- slots: the names of connections ---- */
+
+static uint32_t slot_take(struct connection_pool *pool) {
+  if (pool->free_count > 0) return pool->free_slots[--pool->free_count];
+  if (pool->slot_count == pool->slot_cap) {
+    pool->slot_cap = pool->slot_cap ? pool->slot_cap * 2 : 64;
+    pool->slots = x_realloc(pool->slots, pool->slot_cap * sizeof *pool->slots);
+    pool->generations = x_realloc(pool->generations, pool->slot_cap * sizeof *pool->generations);
+    pool->free_slots = x_realloc(pool->free_slots, pool->slot_cap * sizeof *pool->free_slots);
+  }
+  pool->generations[pool->slot_count] = 0;
+  return pool->slot_count++;
+}
+
+static void slot_give(struct connection_pool *pool, uint32_t slot) {
+  pool->slots[slot] = NULL;
+  pool->generations[slot]++;
+  pool->free_slots[pool->free_count++] = slot;
+}
+
+struct connection *connection_find(struct connection_pool *pool, struct connection_ref ref) {
+  if (ref.slot >= pool->slot_count || pool->generations[ref.slot] != ref.generation) return NULL;
+  struct connection *connection = pool->slots[ref.slot];
+  return connection != NULL && connection->state != CONNECTION_CLOSED ? connection : NULL;
+}
+
+/* ---- deadlines ---- */
+
+static void on_handshake_due(struct deadline *deadline, void *context) {
+  (void)context;
+  struct connection *connection = container_of(deadline, struct connection, deadline);
+  metrics_add(connection->pool->metrics, METRIC_REFUSED_TIMEOUT, 1);
+  if (connection->pending_input == NULL) {
+    connection_drop(connection);
+    return;
+  }
+  connection_refuse(connection, 408, SLICE(""), SLICE("the request did not arrive in time"));
+}
+
+static void on_ping_due(struct deadline *deadline, void *context) {
+  (void)context;
+  struct connection *connection = container_of(deadline, struct connection, deadline);
+  struct connection_pool *pool = connection->pool;
+  uint32_t silent_ms = (uint32_t)pool->loop->now_ms - connection->last_received_ms;
+  /* A connection that we do not read for reasons of our own cannot be blamed for silence. */
+  bool is_ours = (connection->pauses & (CONNECTION_PAUSE_REQUESTS | CONNECTION_PAUSE_DRAIN)) != 0;
+  if (silent_ms >= 2 * pool->limits.ping_interval_ms && !is_ours) {
+    metrics_add(pool->metrics, METRIC_DEAD_PEERS, 1);
+    connection_drop(connection);
+    return;
+  }
+  deadline_arm(pool->loop, &pool->pings, deadline);
+  connection_send(connection, WS_PING, SLICE(""));
+}
+
+static void on_closing_due(struct deadline *deadline, void *context) {
+  (void)context;
+  connection_drop(container_of(deadline, struct connection, deadline));
+}
+
+/* ---- the pool ---- */
+
+void connection_pool_init(struct connection_pool *pool, struct loop *loop,
+                          const struct connection_limits *limits, struct metrics *metrics,
+                          const struct connection_handler *handler, void *context) {
+  memset(pool, 0, sizeof *pool);
+  pool->loop = loop;
+  pool->limits = *limits;
+  pool->metrics = metrics;
+  pool->handler = handler;
+  pool->context = context;
+  pool->recv_buffer = x_malloc(CONNECTION_RECV_SIZE);
+  chunk_arena_init(&pool->arena);
+  deadline_list_add(loop, &pool->handshakes, limits->handshake_timeout_ms, on_handshake_due, pool);
+  deadline_list_add(loop, &pool->pings, limits->ping_interval_ms, on_ping_due, pool);
+  deadline_list_add(loop, &pool->closings, CLOSE_TIMEOUT_MS, on_closing_due, pool);
+}
+
+static void free_dead(struct connection_pool *pool) {
+  while (pool->dead != NULL) {
+    struct connection *connection = pool->dead;
+    pool->dead = connection->next_dirty;
+    free(connection);
+  }
+}
+
+void connection_pool_done(struct connection_pool *pool) {
+  for (uint32_t i = 0; i < pool->slot_count; i++) {
+    if (pool->slots[i] != NULL) connection_drop(pool->slots[i]);
+  }
+  connection_pool_flush(pool);
+  deadline_list_remove(&pool->handshakes);
+  deadline_list_remove(&pool->pings);
+  deadline_list_remove(&pool->closings);
+  chunk_arena_done(&pool->arena);
+  free(pool->recv_buffer);
+  free(pool->slots);
+  free(pool->generations);
+  free(pool->free_slots);
+}
+
+/* ---- sending ---- */
+
+static bool is_finished(const struct connection *connection) {
+  return connection->state == CONNECTION_CLOSING && !connection->awaits_close;
+}
+
+/* All that was queued has left a connection that has nothing more to say. Closing the descriptor
+ * now could reset the connection and destroy what the peer has not read yet: send our end and wait
+ * for the peer's. */
+static void on_finished(struct connection *connection) {
+  if (connection->has_hung_up) {
+    connection_drop(connection);
+    return;
+  }
+  if (connection->is_shut) return;
+  connection->is_shut = true;
+  stream_shutdown(&connection->stream);
+}
+
+static void send_queued(struct connection *connection) {
+  struct connection_pool *pool = connection->pool;
+  bool was_blocked = connection->out.blocked;
+  size_t sent = 0;
+  int err = out_queue_flush(&connection->out, &connection->stream, &sent);
+  metrics_add(pool->metrics, METRIC_SENT_BYTES, sent);
+  if (err == ERR_CLOSED) {
+    connection_drop(connection);
+    return;
+  }
+  /* A slow reader whose queue moves is alive, even if our pings wait in that queue. */
+  if (was_blocked && sent > 0) connection->last_received_ms = (uint32_t)pool->loop->now_ms;
+  if (err == ERR_AGAIN) {
+    if (connection->out.bytes > OUTPUT_PAUSE_BYTES)
+      connection_pause(connection, CONNECTION_PAUSE_OUTPUT);
+    return;
+  }
+  if (connection->pauses & CONNECTION_PAUSE_OUTPUT)
+    connection_resume(connection, CONNECTION_PAUSE_OUTPUT);
+  if (is_finished(connection)) on_finished(connection);
+}
+
+static void bury(struct connection *connection) {
+  struct connection_pool *pool = connection->pool;
+  slot_give(pool, connection->ref.slot);
+  pool->open_count--;
+  metrics_set(pool->metrics, METRIC_CURRENT_CONNECTIONS_COUNT, pool->open_count);
+  metrics_add(pool->metrics, METRIC_TOTAL_DISCONNECT_COUNT, 1);
+  pool->handler->on_closed(connection);
+  connection->next_dirty = pool->dead;
+  pool->dead = connection;
+}
+
+void connection_pool_flush(struct connection_pool *pool) {
+  while (pool->dirty != NULL) {
+    struct connection *connection = pool->dirty;
+    pool->dirty = connection->next_dirty;
+    connection->is_dirty = false;
+    if (connection->state == CONNECTION_CLOSED) {
+      bury(connection);
+    } else {
+      send_queued(connection);
+    }
+  }
+  free_dead(pool);
+  chunk_arena_rewind(&pool->arena);
+}
+
+static void queue_bytes(struct connection *connection, struct slice head, struct slice body) {
+  struct chunk_arena *arena = &connection->pool->arena;
+  char *at = chunk_arena_reserve(arena, head.len + body.len);
+  memcpy(at, head.ptr, head.len);
+  if (body.len > 0) memcpy(at + head.len, body.ptr, body.len);
+  struct span span = chunk_arena_commit(arena, head.len + body.len);
+  out_queue_push(&connection->out, &span);
+  connection_mark_dirty(connection);
+}
+
+static void queue_frame(struct connection *connection, enum ws_opcode opcode,
+                        struct slice payload) {
+  char header[WS_FRAME_HEADER_MAX];
+  size_t header_len = ws_frame_header_encode(header, opcode, payload.len);
+  queue_bytes(connection, slice_of(header, header_len), payload);
+}
+
+void connection_send(struct connection *connection, enum ws_opcode opcode, struct slice payload) {
+  if (connection->state != CONNECTION_WEBSOCKET) return;
+  queue_frame(connection, opcode, payload);
+  if (connection->out.bytes > connection->pool->limits.max_send_queue)
+    connection_overflow(connection);
+}
+
+/* End of the frame of ours that contains byte `at`; see out_queue_boundary_fn. */
+static size_t frame_boundary(const char *bytes, size_t len, size_t at) {
+  size_t end = 0;
+  while (end < at) {
+    const unsigned char *p = (const unsigned char *)bytes + end;
+    uint64_t payload = p[1];
+    if (payload == 126) payload = (uint64_t)p[2] << 8 | p[3];
+    if (p[1] == 127) {
+      payload = 0;
+      for (int i = 0; i < 8; i++)
+        payload = payload << 8 | p[2 + i];
+    }
+    end += ws_frame_header_len(payload) + payload;
+  }
+  assert(end <= len);
+  return end;
+}
+
+static void start_closing(struct connection *connection) {
+  connection->state = CONNECTION_CLOSING;
+  connection->pauses = 0;
+  deadline_arm(connection->pool->loop, &connection->pool->closings, &connection->deadline);
+  connection_mark_dirty(connection);
+  if (connection->is_readable) loop_again(connection->pool->loop, &connection->io);
+}
+
+static void queue_close_frame(struct connection *connection, enum ws_close_code code,
+                              struct slice reason) {
+  metrics_add(connection->pool->metrics, metrics_of_close_code(code), 1);
+  char payload[WS_CONTROL_MAX];
+  size_t len = reason.len < CLOSE_REASON_MAX ? reason.len : CLOSE_REASON_MAX;
+  if (code == WS_CLOSE_NO_STATUS) {
+    queue_frame(connection, WS_CLOSE, SLICE(""));
+    return;
+  }
+  payload[0] = (char)((unsigned)code >> 8);
+  payload[1] = (char)((unsigned)code & 0xff);
+  memcpy(payload + 2, reason.ptr, len);
+  queue_frame(connection, WS_CLOSE, slice_of(payload, len + 2));
+}
+
+void connection_overflow(struct connection *connection) {
+  struct connection_pool *pool = connection->pool;
+  if (!connection->out.blocked) {
+    /* Much was queued within this turn; the client may well be able to take it. */
+    size_t sent = 0;
+    int err = out_queue_flush(&connection->out, &connection->stream, &sent);
+    metrics_add(pool->metrics, METRIC_SENT_BYTES, sent);
+    if (err == ERR_CLOSED) {
+      connection_drop(connection);
+      return;
+    }
+    if (connection->out.bytes <= pool->limits.max_send_queue) return;
+  }
+  metrics_add(pool->metrics, METRIC_SLOW_CONSUMERS, 1);
+  out_queue_truncate(&connection->out, frame_boundary);
+  queue_close_frame(connection, WS_CLOSE_TRY_AGAIN, SLICE("the client reads too slowly"));
+  connection->awaits_close = true;
+  start_closing(connection);
+}
+
+void connection_close(struct connection *connection, enum ws_close_code code, struct slice reason) {
+  if (connection->state == CONNECTION_WEBSOCKET) {
+    queue_close_frame(connection, code, reason);
+    connection->awaits_close = true;
+    start_closing(connection);
+  } else if (connection->state == CONNECTION_HTTP) {
+    start_closing(connection);
+  }
+}
+
+void connection_drop(struct connection *connection) {
+  if (connection->state == CONNECTION_CLOSED) return;
+  struct connection_pool *pool = connection->pool;
+  connection->state = CONNECTION_CLOSED;
+  deadline_disarm(&connection->deadline);
+  loop_remove(pool->loop, &connection->io);
+  stream_close(&connection->stream);
+  out_queue_done(&connection->out);
+  ws_decoder_done(&connection->decoder);
+  connection_free_input(connection);
+  connection_mark_dirty(connection); /* buried at the end of the turn */
+}
+
+/* ---- from accept to upgrade ---- */
+
+static void set_peer(struct connection *connection, const struct sockaddr_storage *peer) {
+  if (peer->ss_family == AF_INET6) {
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)peer;
+    memcpy(connection->peer_address, &v6->sin6_addr, sizeof connection->peer_address);
+    connection->peer_port = ntohs(v6->sin6_port);
+  } else if (peer->ss_family == AF_INET) {
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
+    memset(connection->peer_address + 10, 0xff, 2);
+    memcpy(connection->peer_address + 12, &v4->sin_addr, 4);
+    connection->peer_port = ntohs(v4->sin_port);
+  }
+}
+
+void connection_peer_text(const struct connection *connection, char *out, size_t cap) {
+  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+  const uint8_t *address = connection->peer_address;
+  bool is_v4 = memcmp(address, mapped, sizeof mapped) == 0;
+  if (inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address + 12 : address, out, (socklen_t)cap) ==
+      NULL) {
+    snprintf(out, cap, "?");
+  }
+}
+
+static struct connection *new_connection(struct connection_pool *pool, int fd) {
+  struct connection *connection = x_calloc(1, sizeof *connection);
+  connection->io.fd = fd;
+  connection->io.on_ready = connection_on_ready;
+  connection->pool = pool;
+  connection->state = CONNECTION_HTTP;
+  connection->last_received_ms = (uint32_t)pool->loop->now_ms;
+  stream_open(&connection->stream, fd);
+  out_queue_init(&connection->out);
+  deadline_init(&connection->deadline);
+  ws_decoder_init(&connection->decoder);
+  return connection;
+}
+
+struct connection *connection_open(struct connection_pool *pool, int fd,
+                                   const struct sockaddr_storage *peer) {
+  struct connection *connection = new_connection(pool, fd);
+  set_peer(connection, peer);
+  /* Edge-triggered for both directions, once: waiting for room to write needs no epoll_ctl. */
+  if (loop_add(pool->loop, &connection->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+    close(fd);
+    free(connection);
+    return NULL;
+  }
+  connection->ref.slot = slot_take(pool);
+  connection->ref.generation = pool->generations[connection->ref.slot];
+  pool->slots[connection->ref.slot] = connection;
+  pool->open_count++;
+  metrics_set(pool->metrics, METRIC_CURRENT_CONNECTIONS_COUNT, pool->open_count);
+  metrics_add(pool->metrics, METRIC_TOTAL_CONNECT_COUNT, 1);
+  deadline_arm(pool->loop, &pool->handshakes, &connection->deadline);
+  return connection;
+}
+
+void connection_respond(struct connection *connection, const struct http_response *response) {
+  if (connection->state != CONNECTION_HTTP) return;
+  AUTO(buf) struct buf bytes = BUF_INIT;
+  http_response_encode(&bytes, response);
+  queue_bytes(connection, buf_slice(&bytes), SLICE(""));
+  if (!response->keep_alive) start_closing(connection);
+}
+
+void connection_refuse(struct connection *connection, int status, struct slice extra_headers,
+                       struct slice message) {
+  if (connection->state != CONNECTION_HTTP) return;
+  AUTO(buf) struct buf bytes = BUF_INIT;
+  http_error_encode(&bytes, status, extra_headers, message);
+  queue_bytes(connection, buf_slice(&bytes), SLICE(""));
+  start_closing(connection);
+}
+
+void connection_upgrade(struct connection *connection, const struct ws_handshake *handshake) {
+  AUTO(buf) struct buf bytes = BUF_INIT;
+  ws_handshake_encode(&bytes, handshake);
+  queue_bytes(connection, buf_slice(&bytes), SLICE(""));
+  connection->out.unframed = (uint32_t)connection->out.bytes;
+  connection->state = CONNECTION_WEBSOCKET;
+  deadline_arm(connection->pool->loop, &connection->pool->pings, &connection->deadline);
+}
+
+/* ---- back-pressure ---- */
+
+void connection_pause(struct connection *connection, enum connection_pause why) {
+  if (connection->state == CONNECTION_CLOSING || connection->state == CONNECTION_CLOSED) return;
+  connection->pauses |= (uint8_t)why;
+}
+
+void connection_resume(struct connection *connection, enum connection_pause why) {
+  bool was_paused = connection->pauses != 0;
+  connection->pauses &= (uint8_t)~why;
+  bool may_read = connection->is_readable || connection->pending_input != NULL;
+  if (!was_paused || connection->pauses != 0 || connection->state == CONNECTION_CLOSED || !may_read)
+    return;
+  loop_again(connection->pool->loop, &connection->io);
+}

@@ -1,0 +1,189 @@
+#include "eventhub/server/connection_input.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "eventhub/base/buf.h"
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/err.h"
+#include "eventhub/base/mem.h"
+
+void connection_free_input(struct connection *connection) {
+  if (connection->pending_input == NULL) return;
+  buf_done(connection->pending_input);
+  free(connection->pending_input);
+  connection->pending_input = NULL;
+}
+
+static int status_of_bad_head(int err) {
+  if (err == ERR_TOO_BIG) return 431;
+  return err == ERR_UNSUPPORTED ? 505 : 400;
+}
+
+static struct slice text_of_bad_head(int err) {
+  if (err == ERR_TOO_BIG)
+    return SLICE("the request head is larger than 16 KiB or has more than 100 headers");
+  if (err == ERR_UNSUPPORTED) return SLICE("this server speaks HTTP/1.1");
+  return SLICE("malformed HTTP request");
+}
+
+/* Bytes used; 0 when more are needed. */
+static size_t consume_http(struct connection *connection, char *bytes, size_t len) {
+  struct connection_pool *pool = connection->pool;
+  struct http_request request;
+  int used = http_request_parse(bytes, len, &request);
+  if (used == ERR_AGAIN) return 0;
+  if (used < 0) {
+    metrics_add(pool->metrics,
+                used == ERR_TOO_BIG ? METRIC_REFUSED_HEAD_TOO_BIG : METRIC_REFUSED_MALFORMED, 1);
+    connection_refuse(connection, status_of_bad_head(used), SLICE(""), text_of_bad_head(used));
+    return len;
+  }
+  pool->handler->on_request(connection, &request);
+  if (connection->state == CONNECTION_HTTP) {
+    deadline_arm(pool->loop, &pool->handshakes, &connection->deadline);
+  }
+  return (size_t)used;
+}
+
+static void on_ws_fail(struct connection *connection, const struct ws_item *item) {
+  connection_close(connection, item->close_code, slice_str(item->reason));
+  connection->awaits_close = false;
+}
+
+/* RFC 6455 5.5.1: a close frame is answered with the code that it had. */
+static void on_ws_close(struct connection *connection, const struct ws_item *item) {
+  if (connection->state == CONNECTION_WEBSOCKET) {
+    connection_close(connection, item->close_code, SLICE(""));
+  }
+  connection->awaits_close = false;
+  connection_mark_dirty(connection);
+}
+
+static void on_ws_item(struct connection *connection, enum ws_event event,
+                       const struct ws_item *item) {
+  if (event == WS_EVENT_CLOSE) {
+    on_ws_close(connection, item);
+  } else if (connection->state != CONNECTION_WEBSOCKET) {
+    /* Messages that cross our close frame are not for us any more. */
+    if (event == WS_EVENT_FAIL) connection->awaits_close = false;
+  } else if (event == WS_EVENT_FAIL) {
+    on_ws_fail(connection, item);
+  } else if (event == WS_EVENT_PING) {
+    connection_send(connection, WS_PONG, slice_of(item->data, item->len));
+  } else if (event == WS_EVENT_TEXT || event == WS_EVENT_BINARY) {
+    metrics_add(connection->pool->metrics, METRIC_MESSAGES_RECEIVED, 1);
+    connection->pool->handler->on_message(connection, event == WS_EVENT_TEXT ? WS_TEXT : WS_BINARY,
+                                          item->data, item->len);
+  }
+}
+
+static size_t consume_ws(struct connection *connection, char *bytes, size_t len) {
+  struct ws_item item;
+  size_t used = 0;
+  enum ws_event event = ws_decoder_feed(&connection->decoder, &connection->pool->limits.message,
+                                        bytes, len, &used, &item);
+  if (event != WS_EVENT_NONE) on_ws_item(connection, event, &item);
+  return used;
+}
+
+static bool is_deaf(const struct connection *connection) {
+  return connection->state == CONNECTION_CLOSED ||
+         (connection->state == CONNECTION_CLOSING && !connection->awaits_close);
+}
+
+/* Uses as many bytes as it can; what is left waits for more bytes or for the end of a pause. */
+static size_t consume(struct connection *connection, char *bytes, size_t len) {
+  size_t at = 0;
+  while (at < len && connection->pauses == 0) {
+    if (is_deaf(connection)) return len;
+    size_t used = connection->state == CONNECTION_HTTP
+                      ? consume_http(connection, bytes + at, len - at)
+                      : consume_ws(connection, bytes + at, len - at);
+    if (used == 0 && connection->state == CONNECTION_HTTP) break;
+    at += used;
+  }
+  if (at == len) ws_decoder_rest(&connection->decoder);
+  return at;
+}
+
+static void keep_input(struct connection *connection, const char *bytes, size_t len) {
+  connection->pending_input = x_calloc(1, sizeof(struct buf));
+  buf_append(connection->pending_input, bytes, len);
+}
+
+static void feed(struct connection *connection, char *bytes, size_t len) {
+  if (connection->pending_input == NULL) {
+    size_t used = consume(connection, bytes, len);
+    if (used < len) keep_input(connection, bytes + used, len - used);
+    return;
+  }
+  /* Taken out meanwhile: closing the connection inside frees what is pending. */
+  struct buf *pending = connection->pending_input;
+  connection->pending_input = NULL;
+  buf_append(pending, bytes, len);
+  size_t used = consume(connection, pending->data, pending->len);
+  buf_consume(pending, used);
+  if (pending->len > 0) {
+    connection->pending_input = pending;
+    return;
+  }
+  buf_done(pending);
+  free(pending);
+}
+
+/* The peer will send nothing more. What is queued for it may still leave. */
+static void on_end(struct connection *connection) {
+  connection->is_readable = false;
+  connection->has_hung_up = true;
+  connection->awaits_close = false;
+  if (out_queue_is_empty(&connection->out)) {
+    connection_drop(connection);
+    return;
+  }
+  connection->state = CONNECTION_CLOSING;
+  deadline_arm(connection->pool->loop, &connection->pool->closings, &connection->deadline);
+  connection_mark_dirty(connection);
+}
+
+/* False when reading is over for this turn. */
+static bool read_once(struct connection *connection) {
+  struct connection_pool *pool = connection->pool;
+  ssize_t len = stream_recv(&connection->stream, pool->recv_buffer, CONNECTION_RECV_SIZE);
+  if (len == ERR_AGAIN) {
+    connection->is_readable = false;
+    return false;
+  }
+  if (len < 0) {
+    on_end(connection);
+    return false;
+  }
+  connection->last_received_ms = (uint32_t)pool->loop->now_ms;
+  metrics_add(pool->metrics, METRIC_RECEIVED_BYTES, (uint64_t)len);
+  feed(connection, pool->recv_buffer, (size_t)len);
+  if (connection->state == CONNECTION_CLOSED || connection->pauses != 0) return false;
+  /* Less than asked for: the socket is empty, and edge-triggered epoll will tell of the next byte.
+   * Of an end that came together with the last bytes it has told already. */
+  if (len < CONNECTION_RECV_SIZE && !connection->has_hung_up) connection->is_readable = false;
+  return connection->is_readable;
+}
+
+static void read_input(struct connection *connection) {
+  if (connection->pending_input != NULL) feed(connection, NULL, 0);
+  for (int i = 0; i < CONNECTION_READS_PER_TURN; i++) {
+    if (connection->state == CONNECTION_CLOSED || connection->pauses != 0) return;
+    if (!connection->is_readable || !read_once(connection)) return;
+  }
+  loop_again(connection->pool->loop, &connection->io);
+}
+
+void connection_on_ready(struct loop_io *io, uint32_t events) {
+  struct connection *connection = container_of(io, struct connection, io);
+  if ((events & EPOLLOUT) && connection->out.blocked) connection_mark_dirty(connection);
+  if (events & (EPOLLHUP | EPOLLERR)) connection->pauses = 0;
+  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) connection->has_hung_up = true;
+  if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+    connection->is_readable = true;
+    if (connection->pauses == 0) read_input(connection);
+  }
+}

@@ -1,0 +1,257 @@
+#include "eventhub/server/daemon.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "eventhub/base/clock.h"
+#include "eventhub/base/err.h"
+#include "eventhub/base/log.h"
+#include "eventhub/base/mem.h"
+#include "eventhub/server/worker.h"
+
+enum {
+  RESERVED_FDS =
+      64, /* for listeners, loops, the log, and clients that are told that there is no room */
+  HOST_MAX = 256
+};
+
+struct daemon {
+  struct broker broker;
+  int signal_fd, phase_fd;
+  bool is_impatient; /* a second signal came */
+};
+
+/* ---- what the machine offers ---- */
+
+static uint64_t raise_fd_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  return limit.rlim_cur;
+}
+
+static uint64_t max_sessions(const struct options *options, uint64_t fds) {
+  uint64_t reserved = fds / 4 < RESERVED_FDS ? fds / 4 : RESERVED_FDS;
+  uint64_t carried = fds - reserved;
+  if (options->max_connections == 0) return carried;
+  if (options->max_connections > carried) {
+    log_warn("the descriptor limit carries fewer connections than MAX_CONNECTIONS",
+             LOG_UINT("max_connections", options->max_connections), LOG_UINT("carried", carried));
+  }
+  return options->max_connections < carried ? options->max_connections : carried;
+}
+
+static unsigned count_workers(const struct options *options) {
+  cpu_set_t cpus;
+  unsigned count = (unsigned)options->worker_threads;
+  if (count == 0)
+    count = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+  return count < TOPIC_TRIE_WORKERS_MAX ? count : TOPIC_TRIE_WORKERS_MAX;
+}
+
+static int block_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
+  signal(SIGPIPE, SIG_IGN);
+  if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) return -1;
+  return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* ---- start ---- */
+
+static int cannot_listen(const struct options *options, int err) {
+  const char *reason =
+      err == ERR_INVALID ? "LISTEN_ADDRESS is neither * nor a numeric address" : strerror(errno);
+  fprintf(stderr, "eventhub: cannot listen on address %s port %llu: %s\n", options->listen_address,
+          (unsigned long long)options->listen_port, reason);
+  return err;
+}
+
+static int make_store(struct broker *broker) {
+  const struct options *options = broker->options;
+  struct store_config config = {
+      .log_enabled = options->enable_cache,
+      .kv_enabled = options->enable_kvstore,
+      .max_log_length = (uint32_t)options->max_cache_length,
+      .default_ttl_ms = options->default_cache_ttl_s * 1000,
+  };
+  broker->trie = topic_trie_new();
+  broker->store = store_new(&config, broker->trie);
+  if (broker->store != NULL) return 0;
+  fprintf(stderr, "eventhub: cannot make the store: %s\n", strerror(errno));
+  return ERR_SYSTEM;
+}
+
+static int init_workers(struct daemon *daemon) {
+  struct broker *broker = &daemon->broker;
+  unsigned count = count_workers(broker->options);
+  void *workers = NULL;
+  if (posix_memalign(&workers, 64, count * sizeof(struct worker)) != 0) abort();
+  broker->workers = workers;
+  for (unsigned i = 0; i < count; i++) {
+    int err = worker_init(&broker->workers[i], broker, i, daemon->phase_fd);
+    if (err < 0) return cannot_listen(broker->options, err);
+    broker->worker_count++;
+  }
+  return 0;
+}
+
+static int start_threads(struct broker *broker) {
+  int err = store_start(broker->store);
+  for (unsigned i = 0; err == 0 && i < broker->worker_count; i++)
+    err = worker_start(&broker->workers[i]);
+  if (err < 0) fprintf(stderr, "eventhub: cannot start a thread: %s\n", strerror(errno));
+  return err;
+}
+
+static void name_instance(struct broker *broker) {
+  char host[HOST_MAX] = "localhost";
+  gethostname(host, sizeof host - 1);
+  snprintf(broker->instance, sizeof broker->instance, "%s:%llu", host,
+           (unsigned long long)broker->options->listen_port);
+}
+
+static void init_broker(struct broker *broker, const struct options *options) {
+  broker->options = options;
+  broker->keys.secret = slice_str(options->jwt_secret);
+  broker->version = SLICE(EVENTHUB_VERSION);
+  broker->started_s = clock_wall_ms() / 1000;
+  broker->max_sessions = max_sessions(options, raise_fd_limit());
+  name_instance(broker);
+}
+
+static int open_fds(struct daemon *daemon) {
+  daemon->signal_fd = block_signals();
+  daemon->phase_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (daemon->signal_fd >= 0 && daemon->phase_fd >= 0) return 0;
+  fprintf(stderr, "eventhub: cannot start: %s\n", strerror(errno));
+  return ERR_SYSTEM;
+}
+
+static int start(struct daemon *daemon, const struct options *options) {
+  int err = open_fds(daemon);
+  if (err < 0) return err;
+  init_broker(&daemon->broker, options);
+  err = listener_probe(slice_str(options->listen_address), (uint16_t)options->listen_port);
+  if (err < 0) return cannot_listen(options, err);
+  err = make_store(&daemon->broker);
+  if (err == 0) err = init_workers(daemon);
+  return err < 0 ? err : start_threads(&daemon->broker);
+}
+
+static void log_start(const struct broker *broker) {
+  const struct options *options = broker->options;
+  log_info("starting", LOG_SLICE("version", broker->version),
+           LOG_STR("backend", store_backend_name(broker->store)),
+           LOG_STR("reason", options->backend_reason));
+  if (options->disable_auth) {
+    log_warn("authentication is off: anyone may read and write every topic",
+             LOG_STR("option", "DISABLE_AUTH"));
+  } else if (options_secret_is_public(options)) {
+    log_warn("JWT_SECRET is the public default: anyone can make a token; set it to a secret of "
+             "your own");
+  }
+  log_info("listening", LOG_STR("address", options->listen_address),
+           LOG_UINT("port", options->listen_port), LOG_UINT("workers", broker->worker_count),
+           LOG_UINT("max_connections", broker->max_sessions));
+}
+
+/* ---- stop ---- */
+
+/* True when a signal asks to stop. */
+static bool read_signal(struct daemon *daemon) {
+  struct signalfd_siginfo info;
+  if (read(daemon->signal_fd, &info, sizeof info) != sizeof info) return false;
+  if (info.ssi_signo == SIGHUP) {
+    log_info("SIGHUP: there is nothing to reload");
+    return false;
+  }
+  log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
+  return true;
+}
+
+static void wait_for_signal(struct daemon *daemon) {
+  struct pollfd fd = {.fd = daemon->signal_fd, .events = POLLIN};
+  do {
+    poll(&fd, 1, -1);
+  } while (!read_signal(daemon));
+}
+
+static bool all_have_reached(const struct broker *broker, enum worker_phase phase) {
+  for (unsigned i = 0; i < broker->worker_count; i++) {
+    if (atomic_load(&broker->workers[i].phase) < (int)phase) return false;
+  }
+  return true;
+}
+
+static void wait_for_phase(struct daemon *daemon, enum worker_phase phase, uint64_t until_ms) {
+  while (!all_have_reached(&daemon->broker, phase) && !daemon->is_impatient) {
+    uint64_t now_ms = clock_monotonic_ms();
+    if (now_ms >= until_ms) {
+      log_warn("SHUTDOWN_TIMEOUT is over: closing what is left");
+      return;
+    }
+    struct pollfd fds[] = {{.fd = daemon->signal_fd, .events = POLLIN},
+                           {.fd = daemon->phase_fd, .events = POLLIN}};
+    poll(fds, 2, (int)(until_ms - now_ms));
+    uint64_t steps;
+    if (fds[1].revents != 0 && read(daemon->phase_fd, &steps, sizeof steps) < 0) continue;
+    if (fds[0].revents != 0) daemon->is_impatient = read_signal(daemon);
+  }
+}
+
+static void drain(struct daemon *daemon) {
+  struct broker *broker = &daemon->broker;
+  uint64_t until_ms = clock_monotonic_ms() + broker->options->shutdown_timeout_s * 1000;
+  atomic_store(&broker->is_draining, true);
+  for (unsigned i = 0; i < broker->worker_count; i++)
+    worker_stop_reading(&broker->workers[i]);
+  wait_for_phase(daemon, WORKER_DEAF, until_ms);
+  for (unsigned i = 0; i < broker->worker_count; i++)
+    worker_close_all(&broker->workers[i]);
+  wait_for_phase(daemon, WORKER_CLOSED, until_ms);
+}
+
+/* Also what a failed start has left behind. */
+static void stop(struct daemon *daemon) {
+  struct broker *broker = &daemon->broker;
+  for (unsigned i = 0; i < broker->worker_count; i++)
+    worker_join(&broker->workers[i]);
+  if (broker->store != NULL) store_stop(broker->store);
+  for (unsigned i = 0; i < broker->worker_count; i++)
+    worker_done(&broker->workers[i]);
+  free(broker->workers);
+  if (broker->store != NULL) store_free(broker->store);
+  topic_trie_free(broker->trie);
+  if (daemon->signal_fd >= 0) close(daemon->signal_fd);
+  if (daemon->phase_fd >= 0) close(daemon->phase_fd);
+}
+
+int daemon_run(const struct options *options) {
+  struct daemon daemon = {.signal_fd = -1, .phase_fd = -1};
+  int err = start(&daemon, options);
+  if (err == 0) {
+    log_start(&daemon.broker);
+    wait_for_signal(&daemon);
+    drain(&daemon);
+  }
+  stop(&daemon);
+  if (err == 0) log_info("stopped");
+  return err == 0 ? 0 : 1;
+}

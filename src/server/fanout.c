@@ -1,0 +1,361 @@
+#include "eventhub/server/fanout.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/mem.h"
+#include "eventhub/topic/message.h"
+
+enum {
+  RUN_MAX_BYTES = 256 * 1024, /* encoded as one span, unless one message is larger */
+  PREFETCH_AHEAD = 4
+};
+
+/* {"id":<id>,"jsonrpc":"2.0","result":<item>} */
+static const char before_id[] = "{\"id\":";
+static const char before_item[] = ",\"jsonrpc\":\"2.0\",\"result\":";
+enum { BEFORE_ID_LEN = sizeof before_id - 1, BEFORE_ITEM_LEN = sizeof before_item - 1 };
+
+struct fanout_filter {
+  struct map_node node;
+  struct filter_ref ref;
+  struct list groups;
+  uint32_t group_count;
+  uint32_t text_len;
+  char text[];
+};
+
+struct member {
+  struct connection *connection;
+  struct subscription *subscription;
+};
+
+struct fanout_group {
+  struct map_node node;
+  struct list link; /* in its filter */
+  struct fanout_filter *filter;
+  struct member *members; /* &single, or allocated */
+  struct member single;
+  uint32_t count, cap;
+  uint32_t refs;    /* subscriptions, those that catch up included */
+  uint32_t key_len; /* the filter's number, then the id */
+  char key[];
+};
+
+static struct slice filter_key(const struct map_node *node) {
+  const struct fanout_filter *filter = container_of(node, const struct fanout_filter, node);
+  return slice_of(filter->text, filter->text_len);
+}
+
+static struct slice group_key(const struct map_node *node) {
+  const struct fanout_group *group = container_of(node, const struct fanout_group, node);
+  return slice_of(group->key, group->key_len);
+}
+
+static struct slice group_id(const struct fanout_group *group) {
+  return slice_of(group->key + sizeof(uint32_t), group->key_len - sizeof(uint32_t));
+}
+
+static struct slice subscription_key(const struct map_node *node) {
+  const struct subscription *subscription = container_of(node, const struct subscription, node);
+  return slice_of((const char *)&subscription->key, sizeof subscription->key);
+}
+
+void fanout_init(struct fanout *fanout, struct topic_trie *trie, struct connection_pool *pool,
+                 unsigned worker) {
+  memset(fanout, 0, sizeof *fanout);
+  fanout->trie = trie;
+  fanout->pool = pool;
+  fanout->worker = worker;
+  map_init(&fanout->by_text, filter_key);
+  map_init(&fanout->groups, group_key);
+  map_init(&fanout->subscriptions, subscription_key);
+}
+
+void fanout_done(struct fanout *fanout) {
+  assert(fanout->by_text.count == 0 && fanout->groups.count == 0);
+  map_done(&fanout->by_text);
+  map_done(&fanout->groups);
+  map_done(&fanout->subscriptions);
+  free(fanout->by_number);
+}
+
+/* ---- filters ---- */
+
+static void set_by_number(struct fanout *fanout, uint32_t number, struct fanout_filter *filter) {
+  if (number >= fanout->number_cap) {
+    uint32_t cap = fanout->number_cap ? fanout->number_cap : 64;
+    while (cap <= number)
+      cap *= 2;
+    fanout->by_number = x_realloc(fanout->by_number, cap * sizeof(struct fanout_filter *));
+    memset(fanout->by_number + fanout->number_cap, 0,
+           (cap - fanout->number_cap) * sizeof(struct fanout_filter *));
+    fanout->number_cap = cap;
+  }
+  fanout->by_number[number] = filter;
+}
+
+static struct fanout_filter *find_or_add_filter(struct fanout *fanout, struct slice text) {
+  struct map_node *node = map_find(&fanout->by_text, text);
+  if (node != NULL) return container_of(node, struct fanout_filter, node);
+  struct fanout_filter *filter = x_malloc(sizeof *filter + text.len);
+  filter->ref = topic_trie_add(fanout->trie, text, fanout->worker);
+  assert(filter->ref.number != FILTER_NUMBER_NONE);
+  list_init(&filter->groups);
+  filter->group_count = 0;
+  filter->text_len = (uint32_t)text.len;
+  memcpy(filter->text, text.ptr, text.len);
+  map_add(&fanout->by_text, &filter->node);
+  set_by_number(fanout, filter->ref.number, filter);
+  metrics_add(fanout->pool->metrics, METRIC_FILTERS, 1);
+  return filter;
+}
+
+static void remove_filter(struct fanout *fanout, struct fanout_filter *filter) {
+  topic_trie_remove(fanout->trie, filter->ref, fanout->worker);
+  fanout->by_number[filter->ref.number] = NULL;
+  map_remove(&fanout->by_text, &filter->node);
+  free(filter);
+  metrics_subtract(fanout->pool->metrics, METRIC_FILTERS, 1);
+}
+
+/* NULL where the filter that the number meant is gone: its last subscription left while the message
+ * was on its way, and the number may mean another filter by now. */
+static struct fanout_filter *find_filter(struct fanout *fanout, struct filter_ref ref) {
+  if (ref.number >= fanout->number_cap) return NULL;
+  struct fanout_filter *filter = fanout->by_number[ref.number];
+  return filter != NULL && filter->ref.generation == ref.generation ? filter : NULL;
+}
+
+/* ---- groups ---- */
+
+static struct fanout_group *new_group(struct fanout *fanout, struct fanout_filter *filter,
+                                      struct slice id) {
+  struct fanout_group *group = x_malloc(sizeof *group + sizeof(uint32_t) + id.len);
+  group->filter = filter;
+  group->members = &group->single;
+  group->count = 0;
+  group->cap = 1;
+  group->refs = 0;
+  group->key_len = (uint32_t)(sizeof(uint32_t) + id.len);
+  memcpy(group->key, &filter->ref.number, sizeof(uint32_t));
+  memcpy(group->key + sizeof(uint32_t), id.ptr, id.len);
+  map_add(&fanout->groups, &group->node);
+  list_add_tail(&filter->groups, &group->link);
+  filter->group_count++;
+  return group;
+}
+
+static struct fanout_group *find_or_add_group(struct fanout *fanout, struct fanout_filter *filter,
+                                              struct slice id) {
+  AUTO(buf) struct buf key = BUF_INIT;
+  buf_append(&key, &filter->ref.number, sizeof(uint32_t));
+  buf_append_slice(&key, id);
+  struct map_node *node = map_find(&fanout->groups, buf_slice(&key));
+  return node != NULL ? container_of(node, struct fanout_group, node)
+                      : new_group(fanout, filter, id);
+}
+
+static void remove_group(struct fanout *fanout, struct fanout_group *group) {
+  struct fanout_filter *filter = group->filter;
+  map_remove(&fanout->groups, &group->node);
+  list_remove(&group->link);
+  if (group->members != &group->single) free(group->members);
+  free(group);
+  if (--filter->group_count == 0) remove_filter(fanout, filter);
+}
+
+static void add_member(struct fanout_group *group, struct subscription *subscription) {
+  if (group->count == group->cap) {
+    group->cap *= 2;
+    bool was_single = group->members == &group->single;
+    struct member *members =
+        x_realloc(was_single ? NULL : group->members, group->cap * sizeof(struct member));
+    if (was_single) members[0] = group->single;
+    group->members = members;
+  }
+  subscription->index = group->count;
+  group->members[group->count++] = (struct member){subscription->connection, subscription};
+}
+
+static void remove_member(struct fanout_group *group, struct subscription *subscription) {
+  struct member last = group->members[--group->count];
+  group->members[subscription->index] = last;
+  last.subscription->index = subscription->index;
+  subscription->index = SUBSCRIPTION_NO_INDEX;
+}
+
+/* ---- subscriptions ---- */
+
+struct subscription *fanout_find(const struct fanout *fanout, const struct connection *connection,
+                                 struct slice filter) {
+  struct map_node *node = map_find(&fanout->by_text, filter);
+  if (node == NULL) return NULL;
+  struct subscription_key key = {
+      .slot = connection->ref.slot,
+      .filter = container_of(node, struct fanout_filter, node)->ref.number,
+  };
+  node = map_find(&fanout->subscriptions, slice_of((const char *)&key, sizeof key));
+  return node == NULL ? NULL : container_of(node, struct subscription, node);
+}
+
+static void enter_group(struct fanout_group *group, struct subscription *subscription,
+                        enum subscription_state state) {
+  subscription->group = group;
+  subscription->index = SUBSCRIPTION_NO_INDEX;
+  group->refs++;
+  if (state == SUBSCRIPTION_LIVE) add_member(group, subscription);
+}
+
+/* Frees the group, and its filter, with the last subscription. */
+static void leave_group(struct fanout *fanout, struct subscription *subscription) {
+  struct fanout_group *group = subscription->group;
+  if (subscription->index != SUBSCRIPTION_NO_INDEX) remove_member(group, subscription);
+  if (--group->refs == 0) remove_group(fanout, group);
+}
+
+struct subscription *fanout_subscribe(struct fanout *fanout, struct connection *connection,
+                                      struct slice filter, struct slice id,
+                                      enum subscription_state state) {
+  struct fanout_filter *found = find_or_add_filter(fanout, filter);
+  struct subscription *subscription = x_calloc(1, sizeof *subscription);
+  subscription->connection = connection;
+  subscription->key =
+      (struct subscription_key){.slot = connection->ref.slot, .filter = found->ref.number};
+  map_add(&fanout->subscriptions, &subscription->node);
+  enter_group(find_or_add_group(fanout, found, id), subscription, state);
+  metrics_add(fanout->pool->metrics, METRIC_SUBSCRIPTIONS, 1);
+  return subscription;
+}
+
+void fanout_change(struct fanout *fanout, struct subscription *subscription, struct slice id,
+                   enum subscription_state state) {
+  struct fanout_group *group = find_or_add_group(fanout, subscription->group->filter, id);
+  group->refs++; /* may be the one that is left */
+  leave_group(fanout, subscription);
+  enter_group(group, subscription, state);
+  group->refs--;
+}
+
+void fanout_activate(struct fanout *fanout, struct subscription *subscription) {
+  (void)fanout;
+  if (subscription->index == SUBSCRIPTION_NO_INDEX) add_member(subscription->group, subscription);
+}
+
+void fanout_unsubscribe(struct fanout *fanout, struct subscription *subscription) {
+  map_remove(&fanout->subscriptions, &subscription->node);
+  leave_group(fanout, subscription);
+  free(subscription);
+  metrics_subtract(fanout->pool->metrics, METRIC_SUBSCRIPTIONS, 1);
+}
+
+struct slice subscription_filter(const struct subscription *subscription) {
+  const struct fanout_filter *filter = subscription->group->filter;
+  return slice_of(filter->text, filter->text_len);
+}
+
+struct slice subscription_id(const struct subscription *subscription) {
+  return group_id(subscription->group);
+}
+
+/* ---- encoding ---- */
+
+static size_t payload_len(struct slice id, const struct message *message) {
+  return BEFORE_ID_LEN + id.len + BEFORE_ITEM_LEN + message_item(message).len + 1;
+}
+
+static size_t frame_len(struct slice id, const struct message *message) {
+  size_t len = payload_len(id, message);
+  return ws_frame_header_len(len) + len;
+}
+
+static char *put(char *at, const char *bytes, size_t len) {
+  memcpy(at, bytes, len);
+  return at + len;
+}
+
+static char *encode_frame(char *at, struct slice id, const struct message *message) {
+  struct slice item = message_item(message);
+  at += ws_frame_header_encode(at, WS_TEXT, payload_len(id, message));
+  at = put(at, before_id, BEFORE_ID_LEN);
+  at = put(at, id.ptr, id.len);
+  at = put(at, before_item, BEFORE_ITEM_LEN);
+  at = put(at, item.ptr, item.len);
+  *at++ = '}';
+  return at;
+}
+
+/* How many messages from the first on go into one span, and their size as frames. */
+static size_t measure_run(struct slice id, struct message *const *messages, size_t count,
+                          size_t *ret_bytes) {
+  size_t bytes = 0, taken = 0;
+  while (taken < count) {
+    size_t more = frame_len(id, messages[taken]);
+    if (taken > 0 && bytes + more > RUN_MAX_BYTES) break;
+    bytes += more;
+    taken++;
+  }
+  *ret_bytes = bytes;
+  return taken;
+}
+
+static struct span encode_run(struct chunk_arena *arena, struct slice id,
+                              struct message *const *messages, size_t count, size_t bytes) {
+  char *start = chunk_arena_reserve(arena, bytes);
+  char *at = start;
+  for (size_t i = 0; i < count; i++)
+    at = encode_frame(at, id, messages[i]);
+  assert((size_t)(at - start) == bytes);
+  return chunk_arena_commit(arena, bytes);
+}
+
+/* ---- delivering ---- */
+
+static void push_to_members(struct fanout_group *group, const struct span *frames) {
+  /* Pushing may drop a slow connection; its subscriptions stay until the end of the turn. */
+  for (uint32_t i = 0; i < group->count; i++) {
+    if (i + PREFETCH_AHEAD < group->count) {
+      __builtin_prefetch(&group->members[i + PREFETCH_AHEAD].connection->out, 1);
+    }
+    connection_push(group->members[i].connection, frames);
+  }
+}
+
+static void deliver_to_group(struct fanout *fanout, struct fanout_group *group,
+                             struct message *const *messages, size_t count) {
+  struct slice id = group_id(group);
+  for (size_t at = 0; at < count && group->count > 0;) {
+    size_t bytes = 0;
+    size_t taken = measure_run(id, messages + at, count - at, &bytes);
+    struct span frames = encode_run(&fanout->pool->arena, id, messages + at, taken, bytes);
+    metrics_add(fanout->pool->metrics, METRIC_MESSAGES_DELIVERED, (uint64_t)taken * group->count);
+    push_to_members(group, &frames);
+    at += taken;
+  }
+}
+
+void fanout_deliver(struct fanout *fanout, const struct delivery *delivery) {
+  for (uint32_t i = 0; i < delivery->filter_count; i++) {
+    struct fanout_filter *filter = find_filter(fanout, delivery->filters[i]);
+    if (filter == NULL) continue;
+    LIST_FOREACH (link, &filter->groups) {
+      struct fanout_group *group = container_of(link, struct fanout_group, link);
+      deliver_to_group(fanout, group, delivery->messages, delivery->message_count);
+    }
+  }
+}
+
+void fanout_send(struct fanout *fanout, struct subscription *subscription,
+                 struct message *const *messages, size_t count) {
+  struct slice id = subscription_id(subscription);
+  metrics_add(fanout->pool->metrics, METRIC_MESSAGES_DELIVERED, count);
+  for (size_t at = 0; at < count;) {
+    size_t bytes = 0;
+    size_t taken = measure_run(id, messages + at, count - at, &bytes);
+    struct span frames = encode_run(&fanout->pool->arena, id, messages + at, taken, bytes);
+    connection_push(subscription->connection, &frames);
+    at += taken;
+  }
+}

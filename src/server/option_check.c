@@ -1,0 +1,42 @@
+#include "eventhub/server/option_check.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+bool option_check_address(struct slice value) {
+  char text[INET6_ADDRSTRLEN];
+  struct in6_addr address; /* has room for an IPv4 address too */
+  if (slice_equal(value, SLICE("*"))) return true;
+  if (value.len == 0 || value.len >= sizeof text) return false;
+  memcpy(text, value.ptr, value.len);
+  text[value.len] = '\0';
+  return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
+
+/* RFC 6454 6.2: scheme "://" host [ ":" port ], nothing behind it. */
+static bool is_origin(struct slice item) {
+  if (slice_equal(item, SLICE("*")) || slice_equal(item, SLICE("null"))) return true;
+  const char *mark = memmem(item.ptr, item.len, "://", 3);
+  if (mark == NULL || mark == item.ptr) return false;
+  struct slice host = slice_skip(item, (size_t)(mark - item.ptr) + 3);
+  return memchr(host.ptr, '/', host.len) == NULL && memchr(item.ptr, ' ', item.len) == NULL;
+}
+
+bool option_check_origins(struct slice value) {
+  struct slice item;
+  while (slice_next_token(&value, ',', &item))
+    if (!is_origin(slice_trim(item))) return false;
+  return true;
+}
+
+static bool is_metric_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == ':';
+}
+
+bool option_check_metric_prefix(struct slice value) {
+  if (value.len == 0 || !is_metric_letter(value.ptr[0])) return false;
+  for (size_t i = 1; i < value.len; i++)
+    if (!is_metric_letter(value.ptr[i]) && (value.ptr[i] < '0' || value.ptr[i] > '9')) return false;
+  return true;
+}

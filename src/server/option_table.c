@@ -1,0 +1,370 @@
+#include "eventhub/server/option_table.h"
+
+#include <assert.h>
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/server/option_check.h"
+
+/* The offset of a field, and a compile error where the field is not of the type. */
+#define FIELD(field_type, field)                                                                   \
+  (offsetof(struct options, field) +                                                               \
+   0 * sizeof((field_type *)NULL == &((struct options *)NULL)->field))
+
+#define BOOL(field, default)                                                                       \
+  .type = OPTION_BOOL, .offset = FIELD(bool, field), .default_text = (default)
+#define NUMBER(field, default, low, high)                                                          \
+  .type = OPTION_NUMBER, .offset = FIELD(uint64_t, field), .default_text = (default),              \
+  .min = (low), .max = (high)
+#define TEXT(field, default, longest)                                                              \
+  .type = OPTION_TEXT, .offset = FIELD(char *, field), .default_text = (default), .max = (longest)
+#define SECRET(field, default)                                                                     \
+  .type = OPTION_SECRET, .offset = FIELD(char *, field), .default_text = (default),                \
+  .max = OPTION_SECRET_MAX
+#define CHOICE(enum_type, field, default, list)                                                    \
+  .type = OPTION_CHOICE, .offset = FIELD(enum enum_type, field), .default_text = (default),        \
+  .choices = (list)
+#define LIST(field, default)                                                                       \
+  .type = OPTION_LIST, .offset = FIELD(struct option_list, field), .default_text = (default),      \
+  .max = OPTION_LIST_MAX
+#define CHECK(function, phrase) .is_valid = (function), .allowed = (phrase)
+/* IF_CHANGED, IF_GIVEN or NEVER: when the option asks for a feature that is not there. */
+#define NEEDS(feature, when)    .needs = OPTION_FEATURE_##feature, .asks = OPTION_ASKS_##when
+
+enum {
+  OPTION_PATH_MAX = 4095,
+  OPTION_NAME_MAX = 255,
+  OPTION_SECRET_MAX = 16384,
+  OPTION_LIST_MAX = 32768,
+  DAY_S = 86400,
+  YEAR_S = 365 * DAY_S,
+  GIB = 1 << 30
+};
+
+static const struct option_choice log_levels[] = {
+    {.text = "trace", .value = LOG_TRACE},
+    {.text = "debug", .value = LOG_DEBUG},
+    {.text = "info", .value = LOG_INFO},
+    {.text = "warn", .value = LOG_WARN},
+    {.text = "warning", .value = LOG_WARN, .is_alias = true},
+    {.text = "error", .value = LOG_ERROR},
+    {.text = "critical", .value = LOG_ERROR, .is_alias = true},
+    {.text = "off", .value = LOG_OFF},
+    {.text = NULL},
+};
+
+static const struct option_choice log_formats[] = {
+    {.text = "text", .value = LOG_TEXT},
+    {.text = "json", .value = LOG_JSON},
+    {.text = NULL},
+};
+
+static const struct option_choice backends[] = {
+    {.text = "auto", .value = OPTION_BACKEND_AUTO},
+    {.text = "embedded", .value = OPTION_BACKEND_EMBEDDED},
+    {.text = "redis", .value = OPTION_BACKEND_REDIS, .needs = OPTION_FEATURE_REDIS},
+    {.text = NULL},
+};
+
+static const struct option_choice durabilities[] = {
+    {.text = "commit", .value = OPTION_DURABILITY_COMMIT},
+    {.text = "relaxed", .value = OPTION_DURABILITY_RELAXED, .needs = OPTION_FEATURE_JOURNAL},
+    {.text = NULL},
+};
+
+static const struct option_choice jwt_algorithms[] = {
+    {.text = "HS256", .value = OPTION_JWT_HS256},
+    {.text = "RS256", .value = OPTION_JWT_RS256, .needs = OPTION_FEATURE_KEY_FILES},
+    {.text = "RS384", .value = OPTION_JWT_RS384, .needs = OPTION_FEATURE_KEY_FILES},
+    {.text = "RS512", .value = OPTION_JWT_RS512, .needs = OPTION_FEATURE_KEY_FILES},
+    {.text = "ES256", .value = OPTION_JWT_ES256, .needs = OPTION_FEATURE_KEY_FILES},
+    {.text = "ES384", .value = OPTION_JWT_ES384, .needs = OPTION_FEATURE_KEY_FILES},
+    {.text = "ES512", .value = OPTION_JWT_ES512, .needs = OPTION_FEATURE_KEY_FILES},
+    {.text = "EdDSA", .value = OPTION_JWT_EDDSA, .needs = OPTION_FEATURE_KEY_FILES},
+    {.text = NULL},
+};
+
+static const struct option_row rows[] = {
+    {.name = "LISTEN_ADDRESS",
+     TEXT(listen_address, "*", OPTION_NAME_MAX),
+     CHECK(option_check_address, "`*` (IPv6 and IPv4) or a numeric IPv4 or IPv6 address"),
+     .group = "Listening",
+     .help = "Address to listen on."},
+    {.name = "LISTEN_PORT",
+     NUMBER(listen_port, "8080", 1, UINT16_MAX),
+     .group = "Listening",
+     .help = "Port to listen on, for WebSocket and HTTP."},
+    {.name = "ALLOWED_ORIGINS",
+     LIST(allowed_origins, "*"),
+     CHECK(option_check_origins,
+           "`*`, or comma separated origins such as https://app.example.com (no path, no slash "
+           "at the end)"),
+     .group = "Listening",
+     .help = "Origins whose pages may connect; a client that sends no Origin always may."},
+    {.name = "TRUSTED_PROXIES",
+     LIST(trusted_proxies, ""),
+     NEEDS(PROXIES, IF_GIVEN),
+     .group = "Listening",
+     .help = "Networks (CIDR, comma separated) whose X-Forwarded-For and PROXY protocol headers "
+             "are believed."},
+    {.name = "HANDSHAKE_TIMEOUT",
+     NUMBER(handshake_timeout_s, "15", 1, 3600),
+     .group = "Listening",
+     .help = "Seconds from accepting a connection to its complete handshake."},
+    {.name = "PING_INTERVAL",
+     NUMBER(ping_interval_s, "30", 1, DAY_S),
+     .group = "Listening",
+     .help = "Seconds between pings; a peer from which nothing came for two intervals is dropped."},
+    {.name = "SHUTDOWN_TIMEOUT",
+     NUMBER(shutdown_timeout_s, "10", 0, 3600),
+     .group = "Listening",
+     .help = "Seconds to drain after SIGTERM or SIGINT."},
+    {.name = "WORKER_THREADS",
+     NUMBER(worker_threads, "0", 0, 64),
+     .group = "Listening",
+     .help = "Event loops; 0 is one per CPU that the process may use."},
+
+    {.name = "MAX_CONNECTIONS",
+     NUMBER(max_connections, "0", 0, 100000000),
+     .group = "Limits",
+     .help = "Connections of the process; 0 is as many as the descriptor limit carries."},
+    {.name = "MAX_MESSAGE_SIZE",
+     NUMBER(max_message_size, "1048576", 1, GIB),
+     .group = "Limits",
+     .help = "Bytes of one client message, after decompression; more is closed with 1009."},
+    {.name = "MAX_SEND_QUEUE",
+     NUMBER(max_send_queue, "8388608", 1024, (uint64_t)64 * GIB),
+     .group = "Limits",
+     .help = "Bytes waiting for one client; a client beyond it is closed with 1013."},
+    {.name = "MAX_SUBSCRIPTIONS",
+     NUMBER(max_subscriptions, "1024", 1, 10000000),
+     .group = "Limits",
+     .help = "Subscriptions of one connection."},
+
+    {.name = "DISABLE_AUTH",
+     BOOL(disable_auth, "false"),
+     .group = "Tokens",
+     .help = "Lets everybody read and write everything, without a token."},
+    {.name = "JWT_SECRET",
+     SECRET(jwt_secret, "eventhub_secret"),
+     .group = "Tokens",
+     .help = "Secret that tokens are signed with; the default is public and only for trying out."},
+    {.name = "JWT_ALGORITHM",
+     CHOICE(option_jwt_algorithm, jwt_algorithm, "HS256", jwt_algorithms),
+     .group = "Tokens",
+     .help = "Algorithm of tokens; a token with any other is refused."},
+    {.name = "JWT_PUBLIC_KEY",
+     TEXT(jwt_public_key, "", OPTION_PATH_MAX),
+     NEEDS(KEY_FILES, IF_GIVEN),
+     .group = "Tokens",
+     .help = "PEM file with the key that checks tokens signed by RSA, ECDSA or EdDSA."},
+    {.name = "JWT_JWKS",
+     TEXT(jwt_jwks, "", OPTION_PATH_MAX),
+     NEEDS(KEY_FILES, IF_GIVEN),
+     .group = "Tokens",
+     .help = "JWKS file with the keys that check tokens."},
+
+    {.name = "BACKEND",
+     CHOICE(option_backend, backend, "auto", backends),
+     .group = "Store",
+     .help = "Where messages and keys are kept; `auto` is redis where REDIS_HOST, REDIS_PORT, "
+             "REDIS_PASSWORD, REDIS_SOCKET or REDIS_SENTINELS is set, else embedded."},
+    {.name = "ENABLE_CACHE",
+     BOOL(enable_cache, "true"),
+     .group = "Store",
+     .help = "The eventlog: history of every topic."},
+    {.name = "MAX_CACHE_LENGTH",
+     NUMBER(max_cache_length, "1000", 0, 1000000000),
+     .group = "Store",
+     .help = "Messages kept per topic; 0 is no limit."},
+    {.name = "MAX_CACHE_REQUEST_LIMIT",
+     NUMBER(max_cache_request_limit, "1000", 1, 1000000),
+     .group = "Store",
+     .help = "Most messages of history that one request returns."},
+    {.name = "DEFAULT_CACHE_TTL",
+     NUMBER(default_cache_ttl_s, "60", 1, (uint64_t)100 * YEAR_S),
+     .group = "Store",
+     .help = "Seconds that a message published without a ttl stays in the history."},
+    {.name = "ENABLE_KVSTORE",
+     BOOL(enable_kvstore, "true"),
+     .group = "Store",
+     .help = "The key/value store."},
+    {.name = "DATA_DIR",
+     TEXT(data_dir, "", OPTION_PATH_MAX),
+     NEEDS(JOURNAL, IF_GIVEN),
+     .group = "Store",
+     .help = "Directory where the embedded store persists; none keeps it in memory."},
+    {.name = "DURABILITY",
+     CHOICE(option_durability, durability, "commit", durabilities),
+     .group = "Store",
+     .help = "With DATA_DIR: `commit` answers a publish once it is on the disk, `relaxed` flushes "
+             "every second."},
+
+    {.name = "LOG_LEVEL",
+     CHOICE(log_level, log_level, "info", log_levels),
+     .group = "Logs and metrics",
+     .help = "Least severity that is logged."},
+    {.name = "LOG_FORMAT",
+     CHOICE(log_format, log_format, "text", log_formats),
+     .group = "Logs and metrics",
+     .help = "`json` writes one object a line."},
+    {.name = "PROMETHEUS_METRIC_PREFIX",
+     TEXT(prometheus_metric_prefix, "eventhub", OPTION_NAME_MAX),
+     CHECK(option_check_metric_prefix, "letters, digits, `_` and `:`, not starting with a digit"),
+     .group = "Logs and metrics",
+     .help = "What the names of metrics start with."},
+
+    {.name = "ENABLE_SSE",
+     BOOL(enable_sse, "false"),
+     NEEDS(SSE, IF_CHANGED),
+     .group = "Extras",
+     .help = "Server-sent events."},
+    {.name = "ENABLE_HTTP_PUBLISH",
+     BOOL(enable_http_publish, "false"),
+     NEEDS(HTTP_PUBLISH, IF_CHANGED),
+     .group = "Extras",
+     .help = "Publishing by HTTP POST."},
+    {.name = "ENABLE_COMPRESSION",
+     BOOL(enable_compression, "false"),
+     NEEDS(COMPRESSION, IF_CHANGED),
+     .group = "Extras",
+     .help = "Compression of WebSocket messages (permessage-deflate)."},
+    {.name = "ENABLE_CONSOLE",
+     BOOL(enable_console, "false"),
+     NEEDS(CONSOLE, IF_CHANGED),
+     .group = "Extras",
+     .help = "The web console at `GET /`."},
+
+    {.name = "REDIS_HOST",
+     TEXT(redis_host, "127.0.0.1", OPTION_NAME_MAX),
+     NEEDS(REDIS, IF_GIVEN),
+     .group = "Redis",
+     .help = "Host of the Redis server."},
+    {.name = "REDIS_PORT",
+     NUMBER(redis_port, "6379", 1, UINT16_MAX),
+     NEEDS(REDIS, IF_GIVEN),
+     .group = "Redis",
+     .help = "Port of the Redis server."},
+    {.name = "REDIS_SOCKET",
+     TEXT(redis_socket, "", OPTION_PATH_MAX),
+     NEEDS(REDIS, IF_GIVEN),
+     .group = "Redis",
+     .help = "Unix socket of the Redis server, in place of host and port."},
+    {.name = "REDIS_SENTINELS",
+     LIST(redis_sentinels, ""),
+     NEEDS(REDIS, IF_GIVEN),
+     .group = "Redis",
+     .help = "Sentinels to ask for the Redis server, as `host:port,...`."},
+    {.name = "REDIS_MASTER",
+     TEXT(redis_master, "", OPTION_NAME_MAX),
+     NEEDS(REDIS, IF_GIVEN),
+     .group = "Redis",
+     .help = "Name of the master that the sentinels watch."},
+    {.name = "REDIS_USERNAME",
+     TEXT(redis_username, "", OPTION_NAME_MAX),
+     NEEDS(REDIS, IF_GIVEN),
+     .group = "Redis",
+     .help = "ACL user at the Redis server."},
+    {.name = "REDIS_PASSWORD",
+     SECRET(redis_password, ""),
+     NEEDS(REDIS, IF_GIVEN),
+     .group = "Redis",
+     .help = "Password at the Redis server."},
+    {.name = "REDIS_DB",
+     NUMBER(redis_db, "0", 0, 1000000),
+     NEEDS(REDIS, IF_CHANGED),
+     .group = "Redis",
+     .help = "Number of the Redis database."},
+    {.name = "REDIS_PREFIX",
+     TEXT(redis_prefix, "eventhub", OPTION_NAME_MAX),
+     NEEDS(REDIS, NEVER),
+     .group = "Redis",
+     .help = "Prefix of every key and channel."},
+    {.name = "REDIS_POOL_SIZE",
+     NUMBER(redis_pool_size, "5", 1, 1024),
+     NEEDS(REDIS, NEVER),
+     .group = "Redis",
+     .help = "Connections that publish and read; one topic always uses the same one."},
+
+    {.name = "ENABLE_SSL",
+     BOOL(enable_ssl, "false"),
+     NEEDS(TLS, IF_CHANGED),
+     .group = "TLS",
+     .help = "A second listener, with TLS."},
+    {.name = "SSL_LISTEN_PORT",
+     NUMBER(ssl_listen_port, "8443", 1, UINT16_MAX),
+     NEEDS(TLS, IF_CHANGED),
+     .group = "TLS",
+     .help = "Port of the TLS listener."},
+    {.name = "SSL_CERTIFICATE",
+     TEXT(ssl_certificate, "", OPTION_PATH_MAX),
+     NEEDS(TLS, IF_GIVEN),
+     .group = "TLS",
+     .help = "PEM file with the certificate chain."},
+    {.name = "SSL_PRIVATE_KEY",
+     TEXT(ssl_private_key, "", OPTION_PATH_MAX),
+     NEEDS(TLS, IF_GIVEN),
+     .group = "TLS",
+     .help = "PEM file with the private key."},
+    {.name = "SSL_CA_CERTIFICATE",
+     TEXT(ssl_ca_certificate, "", OPTION_PATH_MAX),
+     NEEDS(TLS, IF_GIVEN),
+     .group = "TLS",
+     .help = "PEM file with the CA of client certificates, which it makes mandatory."},
+    {.name = "SSL_CERT_AUTO_RELOAD",
+     BOOL(ssl_cert_auto_reload, "false"),
+     NEEDS(TLS, IF_CHANGED),
+     .group = "TLS",
+     .help = "Loads the certificate again when its file changes."},
+    {.name = "SSL_CERT_CHECK_INTERVAL",
+     NUMBER(ssl_cert_check_interval_s, "300", 1, YEAR_S),
+     NEEDS(TLS, NEVER),
+     .group = "TLS",
+     .help = "Seconds between looks at the certificate file."},
+    {.name = "DISABLE_UNSECURE_LISTENER",
+     BOOL(disable_unsecure_listener, "false"),
+     NEEDS(TLS_ONLY, IF_CHANGED),
+     .group = "TLS",
+     .help = "Serves on the TLS listener only."},
+};
+
+static const struct {
+  const char *name;
+  const char *way_out;
+} features[OPTION_FEATURE_COUNT] = {
+    [OPTION_FEATURE_NONE] = {"", ""},
+    [OPTION_FEATURE_REDIS] = {"the Redis backend",
+                              "set BACKEND=embedded to run with the store in memory"},
+    [OPTION_FEATURE_TLS] = {"TLS", "set ENABLE_SSL=false to serve without it"},
+    [OPTION_FEATURE_TLS_ONLY] = {"a TLS listener in place of the plain one",
+                                 "set it to false to serve without TLS"},
+    [OPTION_FEATURE_JOURNAL] = {"a store on disk", "remove it to keep everything in memory"},
+    [OPTION_FEATURE_KEY_FILES] = {"tokens signed with a private key", "use HS256 and JWT_SECRET"},
+    [OPTION_FEATURE_SSE] = {"server-sent events", "remove it or set it to false"},
+    [OPTION_FEATURE_HTTP_PUBLISH] = {"publishing by HTTP", "remove it or set it to false"},
+    [OPTION_FEATURE_COMPRESSION] = {"compression", "remove it or set it to false"},
+    [OPTION_FEATURE_CONSOLE] = {"the web console", "remove it or set it to false"},
+    [OPTION_FEATURE_PROXIES] = {"reading addresses from proxies", "remove it"},
+};
+
+size_t option_count(void) {
+  return ARRAY_LEN(rows);
+}
+
+const struct option_row *option_row(size_t index) {
+  assert(index < ARRAY_LEN(rows));
+  return &rows[index];
+}
+
+const struct option_row *option_find(struct slice name) {
+  for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+    if (slice_equal_nocase(slice_str(rows[i].name), name)) return &rows[i];
+  return NULL;
+}
+
+const char *option_feature_name(enum option_feature feature) {
+  return features[feature].name;
+}
+
+const char *option_feature_way_out(enum option_feature feature) {
+  return features[feature].way_out;
+}

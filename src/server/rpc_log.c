@@ -1,0 +1,130 @@
+#include "eventhub/server/rpc_log.h"
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/clock.h"
+#include "eventhub/server/session.h"
+#include "eventhub/server/worker.h"
+#include "eventhub/topic/acl.h"
+#include "eventhub/topic/message.h"
+
+static const int64_t js_integer_max = (INT64_C(1) << 53) - 1;
+
+/* `since`: 0 is no history, a negative number that long before now, a positive one ms since the
+ * epoch. */
+static bool parse_since_time(const struct rpc_request *rpc, const struct rpc_param *since,
+                             struct history_wish *ret) {
+  int64_t ms = 0;
+  if (!rpc_param_number(rpc, since, -js_integer_max, js_integer_max, &ms)) return false;
+  ret->kind = ms == 0 ? HISTORY_NONE : HISTORY_WANTED;
+  int64_t at = ms;
+  if (ms < 0) {
+    at = (int64_t)clock_wall_ms() + ms;
+    if (at < 0) at = 0;
+  }
+  ret->point = (struct log_point){.since = LOG_SINCE_TIME, .id = {.ms = (uint64_t)at}};
+  return true;
+}
+
+static bool parse_since_id(const struct rpc_request *rpc, const struct rpc_param *param,
+                           struct history_wish *ret) {
+  AUTO(buf) struct buf scratch = BUF_INIT;
+  struct slice text;
+  if (!rpc_param_string(rpc, param, &scratch, &text)) return false;
+  ret->kind = HISTORY_WANTED;
+  ret->point.since = LOG_SINCE_ID;
+  if (message_id_parse(text, &ret->point.id) == 0) return true;
+  rpc_fail_about(&rpc->reply, JSONRPC_INVALID_PARAMS, "Invalid message id in request: ", text);
+  return false;
+}
+
+/* Existing clients that have received nothing yet send an empty id: the same as none. */
+static bool is_absent(const struct rpc_param *param) {
+  return param->value.type == JSON_NULL || json_string_equals(param->value, SLICE(""));
+}
+
+bool history_parse(const struct rpc_request *rpc, const struct rpc_param *since,
+                   const struct rpc_param *since_id, const struct rpc_param *limit,
+                   struct history_wish *ret) {
+  int64_t max = (int64_t)rpc->session->worker->broker->options->max_cache_request_limit;
+  int64_t wanted = max;
+  *ret = (struct history_wish){.kind = HISTORY_UNASKED};
+  if (!rpc_param_number(rpc, limit, 0, js_integer_max, &wanted)) return false;
+  ret->limit = (uint32_t)(wanted < max ? wanted : max);
+  if (!is_absent(since_id)) return parse_since_id(rpc, since_id, ret);
+  if (is_absent(since)) return true;
+  if (since->value.type == JSON_STRING) return parse_since_id(rpc, since, ret);
+  return parse_since_time(rpc, since, ret);
+}
+
+void history_read(struct rpc_call *call, const struct rpc_request *rpc,
+                  const struct history_wish *wish) {
+  size_t max_bytes = rpc->session->worker->broker->options->max_send_queue / 2 / rpc->batch_size;
+  struct store_read_log *read = &call->request.read_log;
+  read->filter = call->subject;
+  read->point = wish->point;
+  read->limit = wish->limit;
+  read->max_bytes = max_bytes > 0 ? max_bytes : 1;
+}
+
+static void answer_items(const struct rpc_call *call) {
+  const struct store_read_log *read = &call->request.read_log;
+  AUTO(buf) struct buf result = BUF_INIT;
+  buf_append_str(&result, "{\"action\":\"eventlog\",\"status\":\"ok\",\"topic\":\"");
+  buf_append_slice(&result, call->subject);
+  buf_append_str(&result, "\",\"items\":[");
+  for (size_t i = 0; i < read->count; i++) {
+    if (i > 0) buf_append_char(&result, ',');
+    buf_append_slice(&result, message_item(read->messages[i]));
+  }
+  buf_append_str(&result, "],\"recovered\":");
+  buf_append_str(&result, read->recovered ? "true}" : "false}");
+  rpc_result(&call->reply, buf_slice(&result));
+}
+
+static void on_eventlog(struct rpc_call *call, struct session *session) {
+  (void)session;
+  if (call->request.status == STORE_OK) {
+    answer_items(call);
+  } else {
+    rpc_fail_status(&call->reply, call->request.status);
+  }
+}
+
+/* `since` 0: asked for nothing, and nothing of that is missing. */
+static void answer_nothing(struct rpc_request *rpc, struct slice filter) {
+  AUTO(buf) struct buf result = BUF_INIT;
+  buf_append_str(&result, "{\"action\":\"eventlog\",\"status\":\"ok\",\"topic\":\"");
+  buf_append_slice(&result, filter);
+  buf_append_str(&result, "\",\"items\":[],\"recovered\":true}");
+  rpc_result(&rpc->reply, buf_slice(&result));
+}
+
+void rpc_eventlog(struct rpc_request *rpc) {
+  struct rpc_param params[] = {RPC_PARAM("topic"), RPC_PARAM("since"), RPC_PARAM("sinceEventId"),
+                               RPC_PARAM("limit")};
+  AUTO(buf) struct buf scratch = BUF_INIT;
+  struct slice filter;
+  struct history_wish wish;
+  if (!rpc->session->worker->broker->options->enable_cache) {
+    rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS, SLICE("Cache is not enabled in server config"));
+    return;
+  }
+  rpc_params_find(rpc->params, params, ARRAY_LEN(params));
+  if (!rpc_param_filter(rpc, &params[0], &scratch, &filter)) return;
+  if (!acl_may_read(rpc->session->token, filter)) {
+    rpc_fail_about(&rpc->reply, JSONRPC_INVALID_PARAMS,
+                   "You are not allowed to read from topic: ", filter);
+    return;
+  }
+  if (!history_parse(rpc, &params[1], &params[2], &params[3], &wish)) return;
+  if (wish.kind == HISTORY_UNASKED) {
+    rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS,
+             SLICE("You must specify either 'since' or 'sinceEventId'."));
+  } else if (wish.kind == HISTORY_NONE) {
+    answer_nothing(rpc, filter);
+  } else {
+    struct rpc_call *call = rpc_call_new(rpc, STORE_READ_LOG, filter, on_eventlog);
+    history_read(call, rpc, &wish);
+    rpc_call_submit(call, rpc->session);
+  }
+}

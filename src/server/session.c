@@ -1,0 +1,80 @@
+#include "eventhub/server/session.h"
+
+#include <stdlib.h>
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/clock.h"
+#include "eventhub/base/log.h"
+#include "eventhub/base/mem.h"
+#include "eventhub/server/connection.h"
+#include "eventhub/server/fanout.h"
+#include "eventhub/server/rpc.h"
+#include "eventhub/server/worker.h"
+#include "eventhub/topic/token.h"
+
+void session_open(struct worker *worker, struct connection *connection, struct token *token) {
+  struct session *session = x_calloc(1, sizeof *session);
+  session->worker = worker;
+  session->connection = connection;
+  session->token = token;
+  list_init(&session->subscriptions);
+  list_init(&session->expiry.link);
+  connection->session = session;
+  if (token != NULL && token->exp_s != 0)
+    expiry_add(&worker->expiry, &session->expiry, token->exp_s);
+}
+
+void session_free(struct session *session) {
+  struct worker *worker = session->worker;
+  LIST_FOREACH_SAFE (link, next, &session->subscriptions) {
+    fanout_unsubscribe(&worker->fanout, container_of(link, struct subscription, link));
+  }
+  expiry_remove(&worker->expiry, &session->expiry);
+  token_unref(session->token);
+  free(session);
+}
+
+static bool has_expired(const struct session *session) {
+  const struct token *token = session->token;
+  return token != NULL && token->exp_s != 0 && token->exp_s <= (int64_t)(clock_wall_ms() / 1000);
+}
+
+void session_on_text(struct session *session, char *data, size_t len) {
+  if (has_expired(session)) {
+    session_expire(session);
+    return;
+  }
+  rpc_handle(session, slice_of(data, len));
+}
+
+void session_expire(struct session *session) {
+  connection_close(session->connection, WS_CLOSE_POLICY, SLICE("the token has expired"));
+}
+
+void session_request_started(struct session *session) {
+  session->pending++;
+  if (session->pending >= SESSION_PENDING_MAX) {
+    connection_pause(session->connection, CONNECTION_PAUSE_REQUESTS);
+  }
+}
+
+static void leave_when_idle(struct session *session) {
+  if (session->pending > 0) return;
+  connection_close(session->connection, WS_CLOSE_NORMAL,
+                   SLICE("disconnected at the client's request"));
+}
+
+void session_request_finished(struct session *session) {
+  session->pending--;
+  if (session->is_leaving) {
+    leave_when_idle(session);
+  } else if (session->pending <= SESSION_PENDING_LOW) {
+    connection_resume(session->connection, CONNECTION_PAUSE_REQUESTS);
+  }
+}
+
+void session_leave(struct session *session) {
+  session->is_leaving = true;
+  connection_pause(session->connection, CONNECTION_PAUSE_REQUESTS);
+  leave_when_idle(session);
+}

@@ -1,0 +1,246 @@
+#include "eventhub/server/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/err.h"
+#include "eventhub/base/log.h"
+#include "eventhub/server/routes.h"
+#include "eventhub/server/rpc.h"
+#include "eventhub/server/session.h"
+
+enum { SPREAD_TICK_MS = 10, DELAY_WINDOW_MS = 15000 };
+
+static void enter_phase(struct worker *worker, enum worker_phase phase) {
+  atomic_store(&worker->phase, phase);
+  uint64_t one = 1;
+  ssize_t written = write(worker->phase_event_fd, &one, sizeof one);
+  assert(written == sizeof one);
+}
+
+/* ---- connections ---- */
+
+static void on_message(struct connection *connection, enum ws_opcode opcode, char *data,
+                       size_t len) {
+  (void)opcode; /* binary messages are refused below, with 1003 */
+  session_on_text(connection->session, data, len);
+}
+
+static void on_closed(struct connection *connection) {
+  struct worker *worker = connection->pool->context;
+  if (connection->session == NULL) return;
+  session_free(connection->session);
+  connection->session = NULL;
+  atomic_fetch_sub(&worker->broker->sessions, 1);
+}
+
+static const struct connection_handler handler = {
+    .on_request = routes_on_request,
+    .on_message = on_message,
+    .on_closed = on_closed,
+};
+
+static void on_accept(struct listener *listener, int fd, const struct sockaddr_storage *peer) {
+  struct worker *worker = listener->context;
+  connection_open(&worker->pool, fd, peer);
+}
+
+static void on_token_expired(struct expiry_item *item, void *context) {
+  (void)context;
+  session_expire(container_of(item, struct session, expiry));
+}
+
+/* ---- the store's answers ---- */
+
+static void start_closing(struct worker *worker);
+
+static void on_store_done(struct store_request *request, void *context) {
+  struct worker *worker = context;
+  if (request == &worker->barrier) {
+    start_closing(worker);
+  } else {
+    rpc_call_done(request);
+  }
+}
+
+static void on_store_deliver(const struct delivery *delivery, void *context) {
+  struct worker *worker = context;
+  fanout_deliver(&worker->fanout, delivery);
+}
+
+static const struct store_callbacks callbacks = {.on_done = on_store_done,
+                                                 .on_deliver = on_store_deliver};
+
+/* ---- the turn ---- */
+
+static void update_gauges(struct worker *worker) {
+  if (worker->loop.now_ms - worker->delay_since_ms > DELAY_WINDOW_MS) {
+    worker->delay_since_ms = worker->loop.now_ms;
+    worker->loop.longest_ns = 0;
+  }
+  metrics_set(&worker->metrics, METRIC_EVENTLOOP_DELAY_MS, worker->loop.longest_ns / 1000000);
+  metrics_set(&worker->metrics, METRIC_ACCEPT_PAUSED, worker->listener.pauses);
+}
+
+static void on_turn_end(void *context) {
+  struct worker *worker = context;
+  store_client_flush(&worker->client);
+  if (worker->is_going_deaf) {
+    worker->is_going_deaf = false;
+    enter_phase(worker, WORKER_DEAF);
+  }
+  connection_pool_flush(&worker->pool);
+  update_gauges(worker);
+}
+
+static void *run_worker(void *context) {
+  struct worker *worker = context;
+  loop_run(&worker->loop);
+  return NULL;
+}
+
+/* ---- leaving ---- */
+
+static void pause_all(struct worker *worker) {
+  for (uint32_t slot = 0; slot < worker->pool.slot_count; slot++) {
+    struct connection *connection = worker->pool.slots[slot];
+    if (connection != NULL) connection_pause(connection, CONNECTION_PAUSE_DRAIN);
+  }
+}
+
+static void on_order_stop_reading(struct mail *mail, void *context) {
+  (void)mail;
+  struct worker *worker = context;
+  listener_stop(&worker->listener);
+  pause_all(worker);
+  worker->is_going_deaf = true;
+}
+
+static void close_one(struct connection *connection) {
+  if (connection->state == CONNECTION_CLOSING || connection->state == CONNECTION_CLOSED) return;
+  connection_resume(connection, CONNECTION_PAUSE_DRAIN);
+  connection_close(connection, WS_CLOSE_GOING_AWAY, SLICE("the server is going away"));
+}
+
+/* Closes connections up to the share that the time passed allows, so that not all clients reconnect
+ * at once. */
+static void close_share(struct worker *worker) {
+  uint64_t passed_ms = worker->loop.now_ms - worker->close_started_ms + SPREAD_TICK_MS;
+  uint64_t share = worker->pool.slot_count;
+  if (passed_ms < worker->close_spread_ms) share = share * passed_ms / worker->close_spread_ms;
+  for (; worker->close_slot < share; worker->close_slot++) {
+    struct connection *connection = worker->pool.slots[worker->close_slot];
+    if (connection != NULL) close_one(connection);
+  }
+}
+
+static void on_spread_tick(struct deadline *deadline, void *context) {
+  struct worker *worker = context;
+  close_share(worker);
+  bool is_done = worker->close_slot >= worker->pool.slot_count && worker->pool.open_count == 0;
+  if (is_done && atomic_load(&worker->phase) != WORKER_CLOSED) {
+    enter_phase(worker, WORKER_CLOSED);
+    return;
+  }
+  deadline_arm(&worker->loop, &worker->spread_list, deadline);
+}
+
+static void on_order_close_all(struct mail *mail, void *context) {
+  (void)mail;
+  struct worker *worker = context;
+  store_request_init(&worker->barrier, STORE_BARRIER);
+  store_submit(&worker->client, &worker->barrier);
+}
+
+/* The barrier is answered: all that there is to deliver is queued. */
+static void start_closing(struct worker *worker) {
+  worker->close_started_ms = worker->loop.now_ms;
+  /* A millisecond for each connection, and no more than half of the time that there is. */
+  uint64_t most_ms = worker->broker->options->shutdown_timeout_s * 1000 / 2;
+  worker->close_spread_ms = worker->pool.slot_count < most_ms ? worker->pool.slot_count : most_ms;
+  on_spread_tick(&worker->spread, worker);
+}
+
+static void on_order_leave(struct mail *mail, void *context) {
+  (void)mail;
+  struct worker *worker = context;
+  loop_stop(&worker->loop);
+}
+
+static void order(struct worker *worker, struct mail *mail,
+                  void (*deliver)(struct mail *mail, void *context)) {
+  mail->deliver = deliver;
+  mailbox_post(&worker->loop.mailbox, mail);
+}
+
+void worker_stop_reading(struct worker *worker) {
+  order(worker, &worker->stop_reading, on_order_stop_reading);
+}
+
+void worker_close_all(struct worker *worker) {
+  order(worker, &worker->close_all, on_order_close_all);
+}
+
+void worker_join(struct worker *worker) {
+  if (!worker->has_thread) return;
+  order(worker, &worker->leave, on_order_leave);
+  pthread_join(worker->thread, NULL);
+  worker->has_thread = false;
+}
+
+/* ---- from init to done ---- */
+
+static struct connection_limits limits_of(const struct options *options) {
+  return (struct connection_limits){
+      .message = {.max_message = options->max_message_size, .allow_binary = false},
+      .max_send_queue = options->max_send_queue,
+      .handshake_timeout_ms = (uint32_t)options->handshake_timeout_s * 1000,
+      .ping_interval_ms = (uint32_t)options->ping_interval_s * 1000,
+  };
+}
+
+int worker_init(struct worker *worker, struct broker *broker, unsigned index, int phase_event_fd) {
+  const struct options *options = broker->options;
+  memset(worker, 0, sizeof *worker);
+  worker->broker = broker;
+  worker->index = index;
+  worker->phase_event_fd = phase_event_fd;
+  int err = loop_init(&worker->loop, on_turn_end, worker);
+  if (err < 0) return err;
+  struct connection_limits limits = limits_of(options);
+  connection_pool_init(&worker->pool, &worker->loop, &limits, &worker->metrics, &handler, worker);
+  fanout_init(&worker->fanout, broker->trie, &worker->pool, index);
+  expiry_init(&worker->expiry, &worker->loop, on_token_expired, worker);
+  deadline_init(&worker->spread);
+  deadline_list_add(&worker->loop, &worker->spread_list, SPREAD_TICK_MS, on_spread_tick, worker);
+  store_client_init(&worker->client, broker->store, index, &worker->loop.mailbox, &callbacks,
+                    worker);
+  return listener_start(&worker->listener, &worker->loop, slice_str(options->listen_address),
+                        (uint16_t)options->listen_port, on_accept, worker);
+}
+
+int worker_start(struct worker *worker) {
+  errno = pthread_create(&worker->thread, NULL, run_worker, worker);
+  if (errno != 0) return ERR_SYSTEM;
+  worker->has_thread = true;
+  return 0;
+}
+
+void worker_done(struct worker *worker) {
+  /* The store is stopped: these are its last answers, and deliveries that nobody will see. */
+  mailbox_drain(&worker->loop.mailbox);
+  listener_stop(&worker->listener);
+  connection_pool_done(&worker->pool);
+  fanout_done(&worker->fanout);
+  expiry_done(&worker->expiry);
+  deadline_disarm(&worker->spread);
+  deadline_list_remove(&worker->spread_list);
+  store_client_done(&worker->client);
+  loop_done(&worker->loop);
+  buf_done(&worker->scratch);
+}
