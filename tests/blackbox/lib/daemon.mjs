@@ -1,0 +1,103 @@
+// The daemon under test: started on a port of its own, awaited by /readyz, stopped by SIGTERM.
+import { after, before } from 'node:test';
+import { get } from './http.mjs';
+import { Program, freePort, requiredBinary, runToEnd } from './process.mjs';
+import { DEADLINE_MS, eventually } from './wait.mjs';
+
+export const SECRET = 'a secret that only this suite knows';
+
+const DEFAULTS = {
+  LISTEN_ADDRESS: '127.0.0.1',
+  JWT_SECRET: SECRET,
+  DISABLE_AUTH: 'true',
+  WORKER_THREADS: '2',
+};
+
+const PORT_TRIES = 5;
+
+export const daemonBinary = () => requiredBinary('EVENTHUB_BIN');
+
+/** A daemon that is not started yet; see start(), useDaemon() and withDaemon(). */
+export class Daemon {
+  constructor(env = {}, { args = [], descriptors = 0 } = {}) {
+    this.env = { ...DEFAULTS, ...env };
+    this.options = { args, descriptors };
+    this.port = 0;
+  }
+
+  async start(port = 0) {
+    const binary = daemonBinary();
+    for (let tries = 1; ; tries++) {
+      this.port = port || (await freePort());
+      const env = { ...this.env, LISTEN_PORT: String(this.port) };
+      this.program = new Program(binary, { ...this.options, env });
+      if (await this.becomesReady()) return this;
+      // Another file of the suite may have taken the port between the look and the bind.
+      const lostTheRace = !port && /in use/i.test(this.program.stderr) && tries < PORT_TRIES;
+      if (!lostTheRace) throw new Error(`the daemon did not start:\n${this.program.stderr}`);
+    }
+  }
+
+  async becomesReady() {
+    const isReady = async () => {
+      if (this.program.isOver) return 'over';
+      const answer = await get(this.port, '/readyz', { host: this.host });
+      return answer.status === 200 && 'ready';
+    };
+    try {
+      return (await eventually(isReady, 'readiness', { ms: 2 * DEADLINE_MS })) === 'ready';
+    } catch (error) {
+      this.program.kill();
+      throw new Error(`${error.message}\n${this.program.stderr}`);
+    }
+  }
+
+  get host() {
+    const address = this.env.LISTEN_ADDRESS;
+    return address === '*' ? '127.0.0.1' : address;
+  }
+
+  get pid() {
+    return this.program.pid;
+  }
+
+  get stderr() {
+    return this.program.stderr;
+  }
+
+  get url() {
+    const host = this.host.includes(':') ? `[${this.host}]` : this.host;
+    return `ws://${host}:${this.port}`;
+  }
+
+  async stop(signal) {
+    await this.program?.stop(signal);
+  }
+}
+
+/** Inside a describe(): one daemon for all of its tests. */
+export function useDaemon(env, options) {
+  const daemon = new Daemon(env, options);
+  before(() => daemon.start());
+  after(() => daemon.stop());
+  return daemon;
+}
+
+/** A daemon for the length of one function. It is ended also when the function fails. */
+export async function withDaemon(env, run, options) {
+  const daemon = await new Daemon(env, options).start();
+  try {
+    await run(daemon);
+  } catch (error) {
+    daemon.program.kill();
+    await daemon.program.exited;
+    error.message += `\n--- the daemon wrote ---\n${daemon.stderr}`;
+    throw error;
+  }
+  await daemon.stop();
+}
+
+/** Runs the daemon's binary to its end, for options that make it refuse or only answer. */
+export function runDaemon(args = [], env = {}) {
+  return runToEnd(daemonBinary(), { args, env });
+}
