@@ -209,10 +209,10 @@ const char *cli_command_name(const struct cli_command *command) {
 
 void cli_append_usage(struct buf *out) {
   buf_append_str(out, "Usage: eventhub [COMMAND] [--config FILE]\n\n"
-                      "Commands; all but serve also as --COMMAND:\n");
+                      "Commands; each may also be written without the dashes:\n");
   for (size_t i = 0; i < ARRAY_LEN(commands); i++)
     if (commands[i].help != NULL)
-      buf_printf(out, "  %-14s %s\n", commands[i].name, commands[i].help);
+      buf_printf(out, "  --%-14s %s\n", commands[i].name, commands[i].help);
 }
 
 int cli_main(int argc, char **argv) {

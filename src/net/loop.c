@@ -212,8 +212,12 @@ static void run_turn(struct loop *loop) {
   account_turn(loop);
 }
 
-void loop_run(struct loop *loop) {
+void loop_adopt(struct loop *loop) {
   loop->owner = pthread_self();
+}
+
+void loop_run(struct loop *loop) {
+  loop_adopt(loop);
   while (!loop->stopping)
     run_turn(loop);
 }

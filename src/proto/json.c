@@ -326,7 +326,7 @@ bool json_array_next(struct json_iter *it, struct json_value *ret_value) {
   return true;
 }
 
-int json_object_get(struct json_value object, struct slice key, struct json_value *ret) {
+int json_object_find(struct json_value object, struct slice key, struct json_value *ret) {
   struct json_value value;
   json_object_select(object, &key, 1, &value);
   if (value.text.ptr == NULL) return ERR_NOT_FOUND;

@@ -80,6 +80,24 @@ static bool is_quote(char c) {
   return c == '"' || c == '\'';
 }
 
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t';
+}
+
+/* A comment behind the value starts with a `#` that a blank precedes; inside quotes none does. */
+static struct slice without_comment(struct slice value) {
+  size_t at = 0;
+  if (value.len > 0 && is_quote(value.ptr[0])) {
+    const char *end = memchr(value.ptr + 1, value.ptr[0], value.len - 1);
+    at = end != NULL ? (size_t)(end - value.ptr) + 1 : value.len;
+  }
+  for (; at < value.len; at++) {
+    bool is_start = value.ptr[at] == '#' && (at == 0 || is_blank(value.ptr[at - 1]));
+    if (is_start) return slice_trim(slice_of(value.ptr, at));
+  }
+  return value;
+}
+
 /* Takes off one pair of quotes; false when they do not pair. */
 static bool unquote(struct slice *value) {
   if (value->len == 0) return true;
@@ -95,7 +113,7 @@ static int on_line(void *user, const char *section, const char *name, const char
   (void)section; /* check_shape lets none through */
   struct option_lines *lines = user;
   if (lines->result != 0) return 0;
-  struct slice value = slice_str(text);
+  struct slice value = without_comment(slice_str(text));
   if (!unquote(&value)) {
     refuse_line(lines, "the quotes do not pair; put the whole value into one pair of quotes");
     return 0;

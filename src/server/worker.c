@@ -232,6 +232,7 @@ int worker_start(struct worker *worker) {
 }
 
 void worker_done(struct worker *worker) {
+  loop_adopt(&worker->loop);
   /* The store is stopped: these are its last answers, and deliveries that nobody will see. */
   mailbox_drain(&worker->loop.mailbox);
   listener_stop(&worker->listener);

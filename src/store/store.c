@@ -104,7 +104,7 @@ static void on_stop(struct mail *mail, void *context) {
 static void *run_thread(void *context) {
   struct store *store = context;
   const struct store_backend_ops *ops = store->backend->ops;
-  store->loop.owner = pthread_self();
+  loop_adopt(&store->loop);
   if (ops->start != NULL) ops->start(store->backend);
   /* Everything that was flushed before the stop stands before it in the mailbox. */
   loop_run(&store->loop);

@@ -33,9 +33,9 @@ static size_t size_of(size_t homes) {
   return (homes + tail_of(homes)) * CELL_SIZE;
 }
 
-/* Zeroes at the start of a huge page; `size` is a whole number of them. Real ones where the kernel
- * has some left. */
-static void *huge_new(size_t size) {
+/* Maps zeroes from the start of a huge page on; `size` is a whole number of them. Real ones where
+ * the kernel has some left. NULL when there is no memory to map. */
+static void *map_huge(size_t size) {
   char *map =
       mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (map == MAP_FAILED) return NULL;
@@ -46,24 +46,12 @@ static void *huge_new(size_t size) {
   return map + before;
 }
 
-static void *small_new(size_t size) {
-  void *cells = aligned_alloc(CELL_SIZE, size);
-  return cells ? memset(cells, 0, size) : NULL;
-}
-
-static struct cell *cells_new(size_t homes) {
-  size_t size = size_of(homes);
-  void *cells = size >= HUGE_FROM ? huge_new(size) : small_new(size);
-  if (cells == NULL) abort();
-  return cells;
-}
-
-static void cells_free(struct cell *cells, size_t homes) {
-  size_t size = size_of(homes);
-  if (size < HUGE_FROM)
-    free(cells);
-  else
-    munmap(cells, size);
+static void shard_map(struct cell_shard *shard, size_t size) {
+  shard->memory = size >= HUGE_FROM ? map_huge(size) : NULL;
+  shard->mapped = shard->memory ? size : 0;
+  if (shard->memory == NULL) shard->memory = x_calloc(1, size + CELL_SIZE);
+  uintptr_t at = (uintptr_t)shard->memory;
+  shard->cells = (struct cell *)((at + CELL_SIZE - 1) / CELL_SIZE * CELL_SIZE);
 }
 
 /* As many homes or some more, so that large shards fill their last huge page. */
@@ -76,13 +64,18 @@ static size_t round_homes(size_t homes) {
 /* --- one shard --- */
 
 static struct cell_shard *shard_new(size_t homes, uint32_t depth) {
-  struct cell_shard *shard = x_malloc(sizeof(*shard));
-  *shard = (struct cell_shard){cells_new(homes), (uint32_t)homes, 0, depth};
+  struct cell_shard *shard = x_calloc(1, sizeof(*shard));
+  shard->homes = (uint32_t)homes;
+  shard->depth = depth;
+  shard_map(shard, size_of(homes));
   return shard;
 }
 
 static void shard_free(struct cell_shard *shard) {
-  cells_free(shard->cells, shard->homes);
+  if (shard->mapped)
+    munmap(shard->memory, shard->mapped);
+  else
+    free(shard->memory);
   free(shard);
 }
 

@@ -62,7 +62,7 @@ static uint32_t take_fresh(struct filter_numbers *numbers) {
     numbers->cap = numbers->cap ? numbers->cap * 2 : 64;
     numbers->items = x_realloc(numbers->items, numbers->cap * sizeof(*numbers->items));
   }
-  numbers->items[numbers->used] = (struct filter_number){0, 0};
+  numbers->items[numbers->used] = (struct filter_number){1, 0};
   return numbers->used++;
 }
 

@@ -47,7 +47,7 @@ static void check_object(struct json_value object) {
   json_iter_init(&it, object);
   if (!json_object_next(&it, &name, &value)) return;
   assert(json_string_decode(name, &decoded) == ERR_OK);
-  assert(json_object_get(object, buf_slice(&decoded), &found) == ERR_OK);
+  assert(json_object_find(object, buf_slice(&decoded), &found) == ERR_OK);
   assert(found.text.ptr >= value.text.ptr);
 }
 
@@ -76,12 +76,12 @@ static void check_replies(struct slice id, struct slice data) {
   AUTO(buf) struct buf reply = BUF_INIT;
   struct json_value echoed;
   jsonrpc_append_result(&reply, id, SLICE("[]"));
-  assert(json_object_get(parse_ok(buf_slice(&reply)), SLICE("id"), &echoed) == ERR_OK);
+  assert(json_object_find(parse_ok(buf_slice(&reply)), SLICE("id"), &echoed) == ERR_OK);
   assert(slice_equal(echoed.text, id.ptr == NULL ? SLICE("null") : id));
 
   buf_clear(&reply);
   jsonrpc_append_error(&reply, id, JSONRPC_METHOD_NOT_FOUND, data);
-  assert(json_object_get(parse_ok(buf_slice(&reply)), SLICE("id"), &echoed) == ERR_OK);
+  assert(json_object_find(parse_ok(buf_slice(&reply)), SLICE("id"), &echoed) == ERR_OK);
   assert(slice_equal(echoed.text, id.ptr == NULL ? SLICE("null") : id));
 }
 

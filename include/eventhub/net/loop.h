@@ -82,7 +82,9 @@ struct loop {
 int loop_init(struct loop *loop, void (*on_turn_end)(void *context), void *context);
 void loop_done(struct loop *loop);
 
-/* Takes ownership of the calling thread until loop_stop. */
+/* The calling thread owns the loop from now on; the thread that owned it has ended or never ran. */
+void loop_adopt(struct loop *loop);
+/* Runs turns on the calling thread, which owns the loop from now on, until loop_stop. */
 void loop_run(struct loop *loop);
 /* Ends loop_run after the running turn. Owner thread only; others post a mail that calls it. */
 void loop_stop(struct loop *loop);

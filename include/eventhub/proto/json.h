@@ -1,11 +1,11 @@
 /* A strict scanner for JSON texts (RFC 8259), which allocates nothing and builds no tree.
  *
- * json_parse says once whether a text is valid. After that the iterators and json_object_get walk
+ * json_parse says once whether a text is valid. After that the iterators and json_object_find walk
  * over the text again, as far as somebody asks, and hand out values that point into it:
  *
  *   text   {"id":7,"params":{"topic":"a/b","message":[1,2]}}
  *          ^json_parse                                    ^
- *                          ^json_object_get "params"     ^
+ *                          ^json_object_find "params"     ^
  *
  * No extension of the grammar is accepted: no leading zeros, no trailing commas, no comments, no
  * control characters in strings, nothing after the value. Any \uXXXX is accepted, lone surrogates
@@ -47,7 +47,7 @@ bool json_array_next(struct json_iter *it, struct json_value *ret_value);
 
 /* The member of `object` named `key`. Names compare decoded, and of several the last one counts.
  * ERR_NOT_FOUND if there is none, or if `object` is not an object. */
-int json_object_get(struct json_value object, struct slice key, struct json_value *ret);
+int json_object_find(struct json_value object, struct slice key, struct json_value *ret);
 
 /* Several members in one walk: ret[i] is the one named names[i], by the same rules. Its text.ptr is
  * NULL, and its type JSON_NULL, if there is none. Names must differ from each other. */

@@ -1,7 +1,7 @@
 /*
- * The option file: lines `name = value`, comments that start with `#`, values optionally in one
- * pair of quotes. No sections, no continuation lines, no comments after a value: a secret may hold
- * any of `;`, `#`, `=` and `:`.
+ * The option file: lines `name = value`, comments that start with `#`, on a line of their own or
+ * behind a value and a blank, values optionally in one pair of quotes, which protect a `#`. No
+ * sections and no continuation lines: a value may hold any of `;`, `=` and `:`.
  *
  * The work is inih's; what it would take in silence (a long line cut in two, `name: value`,
  * `[sections]`) is refused here. Its settings are process-wide variables, so parsing belongs to the

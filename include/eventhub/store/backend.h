@@ -9,10 +9,14 @@
  * A backend ends each request with one store_finish: within the call, in end_of_turn, or later
  * (Redis). It hands a message to the subscribers with store_dispatch in the same step in which the
  * message becomes visible to its read_log; that is what makes an answer a cut (law 3 of store.h).
- * Two ways to keep it: memory   run: append, dispatch, finish journal  run: keep every request of
- * the turn; end_of_turn: commit, then append, dispatch, finish them in order. Where the commit
- * fails, finish with STORE_UNAVAILABLE: nothing has been visible. Descriptors and deadlines of a
- * backend go into store_loop, from start on.
+ * Two ways to keep it:
+ *
+ *   memory    run: append, dispatch, finish
+ *   journal   run: keep the request
+ *             end_of_turn: commit, then append, dispatch, finish each in order; where the commit
+ *             fails, finish them with STORE_UNAVAILABLE: nothing has been visible
+ *
+ * Descriptors and deadlines of a backend go into store_loop, from start on.
  */
 
 #include <stdbool.h>
@@ -45,7 +49,7 @@ struct store_backend_ops {
    * Barriers never come here. */
   store_run_fn *run[STORE_OP_COUNT];
   /* After the requests of a turn, or of STORE_TURN_REQUESTS_MAX of them, before anything is posted
-   * to the workers. NULL: nothing to do. */
+   * to the workers; also in turns without requests. NULL: nothing to do. */
   void (*end_of_turn)(struct store_backend *backend);
   /* Housekeeping: about a millisecond's worth. NULL: none. */
   enum store_tend (*tend)(struct store_backend *backend);

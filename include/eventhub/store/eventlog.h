@@ -7,10 +7,12 @@
  *
  * A topic that has lost all its messages stays as a small memory of its last and its dropped id.
  * These are limited; when the oldest is forgotten, what it knew goes into two ids that hold for
- * every topic the eventlog knows nothing of: floor      ids are above it, so that they go on
- * increasing forgotten  messages up to it may be missing, so that no reader is told the contrary
- * Forgotten last are topics whose last id is ahead of the clock, since they drag the floor with
- * them.
+ * every topic the eventlog knows nothing of:
+ *
+ *   floor       ids are above it, so that they go on increasing
+ *   forgotten   messages up to it may be missing, so that no reader is told the contrary
+ *
+ * Topics whose last id is ahead of the clock are counted apart, since they drag the floor along.
  */
 
 #include <stdbool.h>
@@ -62,13 +64,14 @@ void eventlog_done(struct eventlog *log);
 /* NULL when nothing is known of the topic. */
 struct log_topic *eventlog_find(const struct eventlog *log, struct slice name);
 
-/* Publishing takes three steps, so that a commit may lie between the last two:
+/* Publishing goes by steps, so that a commit may lie before the append:
  *
- *   topic = eventlog_hold(log, name)        found or made; it stays until released
- *   eventlog_next_id(log, topic, ...)       gives the message its id, which no other will get
- *   eventlog_append(log, topic, message)    visible to readers, in the order of the ids; not after
- * a failure eventlog_release(log, topic, now_ms)
- */
+ *   topic = eventlog_hold(log, name)      found or made; it stays until released
+ *   eventlog_next_id(log, topic, ...)     an id for the message, which no other will get
+ *   eventlog_append(log, topic, message)  visible to readers; in the order of the ids
+ *   eventlog_release(log, topic, ...)
+ *
+ * Where the commit fails there is no append. */
 struct log_topic *eventlog_hold(struct eventlog *log, struct slice name);
 /* wished_ms: 0 = none; see id_source.h. */
 struct message_id eventlog_next_id(struct eventlog *log, struct log_topic *topic,

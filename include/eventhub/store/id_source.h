@@ -15,10 +15,12 @@ struct id_source {
   struct message_id last; /* the highest that followed the clock */
 };
 
-/* The id for a topic's next message.
- *   wished_ms != 0   {wished_ms, 0}, or behind the topic's last id where that is of the same ms;
- *   else, and where the topic is past that time: the source's own next id;
- *   where the topic is ahead of the clock: the id that follows the topic's last. */
+/* The id for a topic's next message; the first of these that can be:
+ *
+ *   wished_ms-0, where a time is wished and the topic is before it
+ *   the id that follows the topic's last, where that is of the very ms that is wished
+ *   the source's own next, which follows the clock
+ *   the id that follows the topic's last, where the topic is ahead of the clock */
 struct message_id id_source_next(struct id_source *source, struct message_id topic_last,
                                  uint64_t wished_ms, uint64_t now_ms);
 

@@ -21,12 +21,11 @@
 struct log_memory;
 
 struct log_topic {
-  struct map_node node; /* eventlog.topics */
-  struct log_memory
-      *memory;            /* the eventlog's queue of topics to forget that it stands in, or NULL */
-  struct list link;       /* in that queue */
-  struct expiry expiry;   /* in the eventlog's heap while messages can expire */
-  struct message_id last; /* every further id is above */
+  struct map_node node;      /* eventlog.topics */
+  struct log_memory *memory; /* where it waits to be forgotten; NULL = it does not */
+  struct list link;          /* in there */
+  struct expiry expiry;      /* in the eventlog's heap while messages can expire */
+  struct message_id last;    /* every further id is above */
   struct message_id dropped; /* nothing is missing above; 0-0 = nothing was ever dropped */
   struct log_ring ring;
   uint64_t scan_earliest_ms; /* of what the running scan has kept */

@@ -6,24 +6,29 @@
  * and hands messages to the workers that have subscribers for them. What stands behind it (memory,
  * a journal, Redis) is a backend; see backend.h.
  *
- *   worker thread                     store thread                        worker thread
+ *   worker thread                  store thread                    worker thread
+ *
  *   store_submit(request) x n
- *   store_client_flush  -- mails -->  backend runs each request
- *   (end of its turn)                 store_finish, store_dispatch
- *                                     end of turn: commit, then per
- *                                     client one batch    -- mail -->     on_done / on_deliver, in
- * order
+ *   store_client_flush
+ *   (end of its turn)  -- mails -> the backend runs each request:
+ *                                  store_finish, store_dispatch
+ *                                  end of turn: it commits, then
+ *                                  one batch per client  -- mail -> on_done, on_deliver
+ *                                                                   in the store's order
  *
  * Laws:
- *   1. Every submitted request ends in exactly one on_done, also when it is submitted after
- * store_stop.
- *   2. Messages reach a worker only through on_deliver, each once, in the order of their ids within
- * a topic.
+ *
+ *   1. Every submitted request ends in exactly one on_done, also one submitted after store_stop.
+ *
+ *   2. Messages reach a worker only through on_deliver, each once, in the order of their ids
+ *      within a topic.
+ *
  *   3. The answer to STORE_READ_LOG, STORE_WATCH and STORE_BARRIER is a cut through the stream of
- * that client's deliveries. What was delivered before it is in the log that the answer was read
- * from, what is delivered after it is not. So a subscription that catches up ignores live messages
- * until its answer comes, sends the answer's messages, and sends every live message from then on:
- * each once, in order, no gap. The filter must be in the trie before the request is submitted.
+ *      that client's deliveries: what came before it is in the log that the answer was read from,
+ *      what comes after it is not. So a subscription that catches up adds its filter to the trie,
+ *      submits the request, ignores live messages until the answer, sends what the answer holds,
+ *      and sends every live message from then on: each once, in order, no gap.
+ *
  *   4. The answer to a publish may come before or after the delivery of that message.
  *
  * Who owns what: a request, and all memory that its fields point to, belongs to the asker and stays
@@ -56,9 +61,8 @@ enum store_op {
   STORE_KV_GET,
   STORE_KV_SET,
   STORE_KV_DEL,
-  STORE_WATCH,   /* this worker has its first subscription to a filter; done = live messages are
-                    flowing */
-  STORE_UNWATCH, /* ... has lost its last one */
+  STORE_WATCH,   /* this worker subscribes to a filter; done = its live messages are flowing */
+  STORE_UNWATCH, /* this worker has no subscription to the filter any more */
   STORE_BARRIER, /* nothing but the cut of law 3 */
   STORE_OP_COUNT
 };
@@ -116,8 +120,7 @@ struct store_watch {
 struct store_request {
   struct mail mail;
   enum store_op op;
-  enum store_status
-      status; /* answer; the fields marked `answer` mean something only with STORE_OK */
+  enum store_status status; /* the fields marked `answer` mean something only with STORE_OK */
   struct store_client *client;
   union {
     struct store_publish publish;
@@ -127,11 +130,11 @@ struct store_request {
   };
 };
 
-/* Messages that follow each other and go to the same filters, oldest first. All of it is lent for
- * the call: whoever keeps a message takes a reference. */
+/* Messages that follow each other and go to the same filters, oldest first. The filters are those
+ * that match and that this worker is registered for. All of it is lent for the call: whoever keeps
+ * a message takes a reference. */
 struct delivery {
-  const struct filter_ref
-      *filters; /* those of the matched filters that this worker is registered for */
+  const struct filter_ref *filters;
   struct message *const *messages;
   uint32_t filter_count;
   uint32_t message_count;
@@ -185,15 +188,15 @@ void store_client_done(struct store_client *client);
 
 /* All zero but op. */
 void store_request_init(struct store_request *request, enum store_op op);
-/* Releases what the answer holds: log messages, the value of a get. After on_done; harmless twice.
- */
+/* After on_done: releases what the answer holds, log messages or the value of a get. Harmless
+ * twice. */
 void store_request_done(struct store_request *request);
 
 /* Opens the backend, starts the thread. 0 or the backend's error. */
 int store_start(struct store *store);
-/* Any one thread, once. What was flushed before is still run, committed, answered and dispatched,
- * what comes later is answered STORE_STOPPED; then the thread is gone. Clients must still be there.
- */
+/* What was flushed before is still run, committed, answered and dispatched, what comes later is
+ * answered STORE_STOPPED; then the thread is gone. Clients must still be there. One thread, also
+ * after a start that failed. */
 void store_stop(struct store *store);
 void store_free(struct store *store);
 

@@ -53,8 +53,7 @@ enum {
 
 /* Its answer; a cut where the operation's answer is one. */
 void store_batch_add_done(struct store_client *client, struct store_request *request);
-/* Another message for the match that the last delivery was opened for. False: there is none open.
- */
+/* Another message for the match that the last delivery was opened for. False: none is open. */
 bool store_batch_extend(struct store_client *client, uint64_t match, struct message *message);
 /* A message for these filters (copied); joins the open delivery where that has the same. */
 void store_batch_add_message(struct store_client *client, uint64_t match,

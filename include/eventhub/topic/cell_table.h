@@ -37,6 +37,8 @@ struct cell_shard {
   uint32_t homes; /* behind these is the tail; its last cell is always free: searches end there */
   uint32_t count;
   uint32_t depth; /* how many bits all its hashes share */
+  void *memory;   /* what the cells lie in */
+  size_t mapped;  /* its size where it is mapped; 0 = it is from the heap */
 };
 
 struct cell_table {
@@ -83,7 +85,8 @@ static inline void cell_table_prefetch(const struct cell_table *table, uint32_t 
 /* The first cell with the hash; NULL when there is none. */
 static inline struct cell *cell_table_find(const struct cell_table *table, uint32_t hash) {
   struct cell *cell = cell_table_home(table, hash);
-  while (cell->hash != 0 && cell->hash < hash) cell++;
+  while (cell->hash != 0 && cell->hash < hash)
+    cell++;
   return cell->hash == hash ? cell : NULL;
 }
 

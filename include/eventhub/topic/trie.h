@@ -28,7 +28,7 @@ static const uint32_t FILTER_NUMBER_NONE = UINT32_MAX;
 
 /*
  * Names a filter. Numbers are small and dense, so that they can index an array; the number of a
- * filter that went away is used again, under another generation.
+ * filter that went away is used again, under another generation. All zeroes is no filter's.
  */
 struct filter_ref {
   uint32_t number;

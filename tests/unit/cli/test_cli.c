@@ -91,8 +91,8 @@ static void usage_lists_the_commands(void **state) {
   AUTO(buf) struct buf text = BUF_INIT;
   cli_append_usage(&text);
   buf_append_char(&text, '\0');
-  assert_non_null(strstr(text.data, "\n  serve "));
-  assert_non_null(strstr(text.data, "\n  check-config "));
+  assert_non_null(strstr(text.data, "\n  --serve "));
+  assert_non_null(strstr(text.data, "\n  --check-config "));
   assert_null(strstr(text.data, "markdown"));
 }
 

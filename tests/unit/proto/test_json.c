@@ -368,12 +368,12 @@ static void get_finds_the_last_of_equal_names(void **state) {
   (void)state;
   struct json_value object = parse_ok(SLICE("{\"a\":1,\"b\":{\"c\":2},\"a\":3,\"aa\":4,\"A\":5}"));
   struct json_value value;
-  assert_int_equal(json_object_get(object, SLICE("a"), &value), ERR_OK);
+  assert_int_equal(json_object_find(object, SLICE("a"), &value), ERR_OK);
   assert_slice(value.text, "3");
-  assert_int_equal(json_object_get(object, SLICE("b"), &value), ERR_OK);
+  assert_int_equal(json_object_find(object, SLICE("b"), &value), ERR_OK);
   assert_slice(value.text, "{\"c\":2}");
-  assert_int_equal(json_object_get(object, SLICE("c"), &value), ERR_NOT_FOUND);
-  assert_int_equal(json_object_get(object, SLICE(""), &value), ERR_NOT_FOUND);
+  assert_int_equal(json_object_find(object, SLICE("c"), &value), ERR_NOT_FOUND);
+  assert_int_equal(json_object_find(object, SLICE(""), &value), ERR_NOT_FOUND);
   assert_slice(value.text, "{\"c\":2}");
 }
 
@@ -381,11 +381,11 @@ static void get_compares_names_decoded(void **state) {
   (void)state;
   struct json_value object = parse_ok(SLICE("{\"topic\":1,\"t\\u006fpi\\u0063\":2,\"\\u0000\":3}"));
   struct json_value value;
-  assert_int_equal(json_object_get(object, SLICE("topic"), &value), ERR_OK);
+  assert_int_equal(json_object_find(object, SLICE("topic"), &value), ERR_OK);
   assert_slice(value.text, "2");
-  assert_int_equal(json_object_get(object, SLICE("\0"), &value), ERR_OK);
+  assert_int_equal(json_object_find(object, SLICE("\0"), &value), ERR_OK);
   assert_slice(value.text, "3");
-  assert_int_equal(json_object_get(object, SLICE("t\\u006fpi\\u0063"), &value), ERR_NOT_FOUND);
+  assert_int_equal(json_object_find(object, SLICE("t\\u006fpi\\u0063"), &value), ERR_NOT_FOUND);
 }
 
 static void select_finds_several_at_once(void **state) {
@@ -409,10 +409,10 @@ static void select_finds_several_at_once(void **state) {
 static void get_finds_nothing_in_other_types(void **state) {
   (void)state;
   struct json_value value;
-  assert_int_equal(json_object_get(parse_ok(SLICE("[\"a\",1]")), SLICE("a"), &value),
+  assert_int_equal(json_object_find(parse_ok(SLICE("[\"a\",1]")), SLICE("a"), &value),
                    ERR_NOT_FOUND);
-  assert_int_equal(json_object_get(parse_ok(SLICE("\"a\"")), SLICE("a"), &value), ERR_NOT_FOUND);
-  assert_int_equal(json_object_get(parse_ok(SLICE("null")), SLICE("a"), &value), ERR_NOT_FOUND);
+  assert_int_equal(json_object_find(parse_ok(SLICE("\"a\"")), SLICE("a"), &value), ERR_NOT_FOUND);
+  assert_int_equal(json_object_find(parse_ok(SLICE("null")), SLICE("a"), &value), ERR_NOT_FOUND);
 }
 
 int main(void) {

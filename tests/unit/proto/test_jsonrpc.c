@@ -356,14 +356,14 @@ static void replies_are_json_that_reads_back(void **state) {
   struct json_value reply, member;
   jsonrpc_append_result(&out, (struct slice){0}, SLICE("{\"pong\":1}"));
   assert_int_equal(json_parse(buf_slice(&out), JSON_DEPTH_MAX, &reply), ERR_OK);
-  assert_int_equal(json_object_get(reply, SLICE("result"), &member), ERR_OK);
+  assert_int_equal(json_object_find(reply, SLICE("result"), &member), ERR_OK);
   assert_slice(member.text, "{\"pong\":1}");
 
   buf_clear(&out);
   jsonrpc_append_error(&out, SLICE("-0"), JSONRPC_INTERNAL_ERROR, SLICE("\x01\x7f\\ \xc3\xa9"));
   assert_int_equal(json_parse(buf_slice(&out), JSON_DEPTH_MAX, &reply), ERR_OK);
-  assert_int_equal(json_object_get(reply, SLICE("error"), &member), ERR_OK);
-  assert_int_equal(json_object_get(member, SLICE("data"), &member), ERR_OK);
+  assert_int_equal(json_object_find(reply, SLICE("error"), &member), ERR_OK);
+  assert_int_equal(json_object_find(member, SLICE("data"), &member), ERR_OK);
   assert_true(json_string_equals(member, SLICE("\x01\x7f\\ \xc3\xa9")));
 }
 

@@ -75,15 +75,17 @@ static void a_byte_order_mark_is_skipped(void **state) {
                "1 a=1;");
 }
 
-static void comments_have_a_line_of_their_own(void **state) {
+static void comments_stand_alone_or_behind_a_value(void **state) {
   (void)state;
   expect_lines(SLICE("# a = 1\n   # b = 2\n#\nc = 3\n"), "4 c=3;");
+  expect_lines(SLICE("a = 1 # one\nb = x\t#y\nc = # nothing\nd = \"x # y\" # z\n"),
+               "1 a=1;2 b=x;3 c=;4 d=x # y;");
 }
 
 static void a_value_may_hold_any_punctuation(void **state) {
   (void)state;
-  expect_lines(SLICE("a = x ; y\nb = x # y\nc = k=v:w\nd = ;\ne = #\nf = [s]\n"),
-               "1 a=x ; y;2 b=x # y;3 c=k=v:w;4 d=;;5 e=#;6 f=[s];");
+  expect_lines(SLICE("a = x ; y\nb = x#y\nc = k=v:w\nd = ;\ne = '#'\nf = [s]\n"),
+               "1 a=x ; y;2 b=x#y;3 c=k=v:w;4 d=;;5 e=#;6 f=[s];");
 }
 
 static void one_pair_of_quotes_is_taken_off(void **state) {
@@ -209,7 +211,7 @@ int main(void) {
       cmocka_unit_test(each_line_sets_one_option),
       cmocka_unit_test(lines_may_end_in_carriage_returns),
       cmocka_unit_test(a_byte_order_mark_is_skipped),
-      cmocka_unit_test(comments_have_a_line_of_their_own),
+      cmocka_unit_test(comments_stand_alone_or_behind_a_value),
       cmocka_unit_test(a_value_may_hold_any_punctuation),
       cmocka_unit_test(one_pair_of_quotes_is_taken_off),
       cmocka_unit_test(quotes_that_do_not_pair_are_refused),
