@@ -1,0 +1,235 @@
+#include "load_connection.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/clock.h"
+#include "eventhub/base/err.h"
+
+#include "load_crowd.h"
+
+enum { COMPLAINTS_MAX = 5 };
+
+static void lose(struct load_connection *connection, const char *why) {
+  struct load_shared *shared = connection->shared;
+  if (connection->state == LOAD_LOST) return;
+  if (shared->lost < COMPLAINTS_MAX) fprintf(stderr, "eventhub-load: connection lost: %s\n", why);
+  if (connection->state == LOAD_READY) shared->ready--;
+  shared->lost++;
+  close(connection->fd);
+  connection->fd = -1;
+  connection->state = LOAD_LOST;
+}
+
+static void become_ready(struct load_connection *connection) {
+  connection->state = LOAD_READY;
+  connection->shared->ready++;
+}
+
+/* ---- sending ---- */
+
+static void watch(struct load_connection *connection, bool wants_out) {
+  if (connection->wants_out == wants_out) return;
+  struct epoll_event event = {.events = EPOLLIN | (wants_out ? (uint32_t)EPOLLOUT : 0),
+                              .data.ptr = connection};
+  epoll_ctl(connection->shared->epoll_fd, EPOLL_CTL_MOD, connection->fd, &event);
+  connection->wants_out = wants_out;
+}
+
+void load_connection_flush(struct load_connection *connection) {
+  struct buf *out = &connection->out;
+  if (connection->state == LOAD_LOST || out->len == 0) return;
+  ssize_t sent = send(connection->fd, out->data, out->len, MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN) {
+    lose(connection, strerror(errno));
+    return;
+  }
+  if (sent > 0) buf_consume(out, (size_t)sent);
+  watch(connection, out->len > 0);
+}
+
+void load_connection_publish(struct load_connection *connection,
+                             const struct load_message *message) {
+  load_append_publish(&connection->out, connection->shared->options->protocol, message);
+}
+
+/* ---- receiving ---- */
+
+static void on_upgraded(struct load_connection *connection) {
+  bool is_broker = connection->shared->options->protocol == LOAD_BROKER;
+  if (connection->is_publisher || !is_broker) {
+    become_ready(connection);
+    return;
+  }
+  connection->state = LOAD_SUBSCRIBING;
+  load_append_subscribe(&connection->out, connection->topic);
+  load_connection_flush(connection);
+}
+
+static void on_delivery(struct load_shared *shared, struct slice payload) {
+  uint64_t due_ns;
+  shared->delivered++;
+  shared->payload_bytes += payload.len;
+  if (shared->latency == NULL || load_find_stamp(payload, &due_ns) < 0) return;
+  if (due_ns < shared->measure_from_ns) return;
+  uint64_t now_ns = clock_monotonic_ns();
+  load_latency_add(shared->latency, now_ns > due_ns ? now_ns - due_ns : 0);
+}
+
+static bool is_error(struct slice payload) {
+  return slice_starts_with(payload, SLICE("{\"error\""));
+}
+
+static void on_text(struct load_connection *connection, struct slice payload) {
+  struct load_shared *shared = connection->shared;
+  if (connection->state == LOAD_SUBSCRIBING) {
+    if (is_error(payload)) {
+      lose(connection, "its subscription was refused");
+    } else {
+      become_ready(connection);
+    }
+  } else if (connection->is_publisher && shared->options->protocol == LOAD_BROKER) {
+    if (is_error(payload)) shared->refused++;
+  } else {
+    on_delivery(shared, payload);
+  }
+}
+
+static void on_frame(struct load_connection *connection, enum ws_opcode opcode,
+                     struct slice payload) {
+  switch (opcode) {
+  case WS_TEXT: on_text(connection, payload); break;
+  case WS_CLOSE: lose(connection, "the server closed it"); break;
+  case WS_PING:
+    load_append_frame(&connection->out, WS_PONG, payload);
+    load_connection_flush(connection);
+    break;
+  default: break;
+  }
+}
+
+/* Bytes used; the rest is the beginning of something. */
+static size_t consume_frames(struct load_connection *connection, struct slice bytes) {
+  struct slice rest = bytes;
+  struct load_frame frame;
+  while (connection->state != LOAD_LOST) {
+    int err = load_parse_frame(rest, &frame);
+    if (err == ERR_INVALID) lose(connection, "a bad frame");
+    if (err < 0) break;
+    rest = slice_skip(rest, frame.header_len);
+    on_frame(connection, frame.opcode, slice_of(rest.ptr, frame.payload_len));
+    rest = slice_skip(rest, frame.payload_len);
+  }
+  return bytes.len - rest.len;
+}
+
+static size_t consume(struct load_connection *connection, struct slice bytes) {
+  if (connection->state != LOAD_UPGRADING) return consume_frames(connection, bytes);
+  int head_len = load_parse_handshake(bytes);
+  if (head_len == ERR_AGAIN) return 0;
+  if (head_len < 0) {
+    lose(connection, "its handshake was refused");
+    return 0;
+  }
+  on_upgraded(connection);
+  return (size_t)head_len + consume_frames(connection, slice_skip(bytes, (size_t)head_len));
+}
+
+/* Most reads end with a whole frame, and nothing is copied. */
+static void on_bytes(struct load_connection *connection, struct slice bytes) {
+  struct buf *in = &connection->in;
+  if (in->len == 0) {
+    size_t used = consume(connection, bytes);
+    buf_append_slice(in, slice_skip(bytes, used));
+    return;
+  }
+  buf_append_slice(in, bytes);
+  buf_consume(in, consume(connection, buf_slice(in)));
+  if (in->len == 0) buf_done(in);
+}
+
+static void read_once(struct load_connection *connection) {
+  char *bytes = connection->shared->recv_buffer;
+  ssize_t n = recv(connection->fd, bytes, LOAD_RECV_SIZE, 0);
+  if (n > 0) {
+    on_bytes(connection, slice_of(bytes, (size_t)n));
+  } else if (n == 0) {
+    lose(connection, "the server hung up");
+  } else if (errno != EAGAIN) {
+    lose(connection, strerror(errno));
+  }
+}
+
+/* ---- connecting ---- */
+
+static void on_connected(struct load_connection *connection) {
+  int err = 0;
+  socklen_t len = sizeof err;
+  getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+  if (err != 0) {
+    lose(connection, strerror(err));
+    return;
+  }
+  connection->state = LOAD_UPGRADING;
+  load_append_handshake(&connection->out);
+  load_connection_flush(connection);
+}
+
+void load_connection_on_ready(struct load_connection *connection, uint32_t events) {
+  if (connection->state == LOAD_LOST) return;
+  if (connection->state == LOAD_CONNECTING) {
+    on_connected(connection);
+    return;
+  }
+  if (events & EPOLLOUT) load_connection_flush(connection);
+  if (connection->state != LOAD_LOST && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+    read_once(connection);
+}
+
+/* Closing resets: there is nothing to be lost, and ports are few. */
+static void set_socket_options(int fd) {
+  const int on = 1;
+  const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+static int connect_to_port(int fd, uint32_t port) {
+  struct sockaddr_in address = {.sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)port),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int failed = connect(fd, (const struct sockaddr *)&address, sizeof address);
+  return failed && errno != EINPROGRESS ? ERR_SYSTEM : 0;
+}
+
+int load_connection_open(struct load_connection *connection, struct load_shared *shared,
+                         bool is_publisher, uint32_t topic) {
+  AUTO(fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return ERR_SYSTEM;
+  set_socket_options(fd);
+  if (connect_to_port(fd, shared->options->port) < 0) return ERR_SYSTEM;
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = connection};
+  if (epoll_ctl(shared->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) return ERR_SYSTEM;
+  *connection = (struct load_connection){.shared = shared,
+                                         .fd = fd,
+                                         .state = LOAD_CONNECTING,
+                                         .is_publisher = is_publisher,
+                                         .wants_out = true,
+                                         .topic = topic};
+  fd = -1;
+  return 0;
+}
+
+void load_connection_done(struct load_connection *connection) {
+  buf_done(&connection->in);
+  buf_done(&connection->out);
+  if (connection->fd >= 0) close(connection->fd);
+  connection->fd = -1;
+}

@@ -1,0 +1,157 @@
+#include "load_options.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/err.h"
+#include "eventhub/base/slice.h"
+
+#include "load_protocol.h"
+
+enum option_kind { OPTION_COUNT, OPTION_REAL };
+
+struct option_row {
+  const char *name;
+  enum option_kind kind;
+  size_t offset; /* of a uint32_t, or of a double */
+  double min, max;
+  const char *fallback; /* NULL: must be given */
+  const char *help;
+};
+
+#define FIELD(name) offsetof(struct load_options, name)
+
+static const struct option_row rows[] = {
+    {"--port", OPTION_COUNT, FIELD(port), 1, 65535, NULL, "of the server, on 127.0.0.1"},
+    {"--pid", OPTION_COUNT, FIELD(pid), 1, INT32_MAX, NULL, "of the server"},
+    {"--subscribers", OPTION_COUNT, FIELD(subscribers), 1, 1000000, "1000", "connections"},
+    {"--publishers", OPTION_COUNT, FIELD(publishers), 1, 1000, "1", "connections, not for idle"},
+    {"--topics", OPTION_COUNT, FIELD(topics), 1, 1000000, "1", "not for idle: one each"},
+    {"--size", OPTION_COUNT, FIELD(size), LOAD_MESSAGE_MIN, 1 << 20, "64", "bytes of a message"},
+    {"--window", OPTION_COUNT, FIELD(window), 1, 100000, "64", "fanout: messages on their way"},
+    {"--rate", OPTION_REAL, FIELD(rate), 0.001, 1e6, "20", "rate: messages a second"},
+    {"--duration", OPTION_REAL, FIELD(duration_s), 0.1, 3600, "5", "seconds that are measured"},
+    {"--warmup", OPTION_REAL, FIELD(warmup_s), 0, 3600, "1", "seconds before them"},
+};
+
+static const char *const work_names[] = {
+    [LOAD_FANOUT] = "fanout",
+    [LOAD_RATE] = "rate",
+    [LOAD_IDLE] = "idle",
+};
+
+static const char *const protocol_names[] = {
+    [LOAD_BROKER] = "broker",
+    [LOAD_FLOOR] = "floor",
+};
+
+const char *load_work_name(enum load_work work) {
+  return work_names[work];
+}
+
+const char *load_protocol_name(enum load_protocol protocol) {
+  return protocol_names[protocol];
+}
+
+void load_options_help(void) {
+  printf("usage: eventhub-load fanout|rate|idle --port N --pid N [OPTIONS]\n\n"
+         "  --floor         the server is eventhub-floor, not a broker\n"
+         "  --json          one JSON object instead of a line\n");
+  for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+    printf("  %-15s %s%s%s%s\n", rows[i].name, rows[i].help, rows[i].fallback ? " (" : "",
+           rows[i].fallback ? rows[i].fallback : "", rows[i].fallback ? ")" : "");
+}
+
+static const struct option_row *find_row(const char *name) {
+  for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    if (strcmp(rows[i].name, name) == 0) return &rows[i];
+  }
+  return NULL;
+}
+
+static int set_value(struct load_options *options, const struct option_row *row, const char *text) {
+  char *end = NULL;
+  double value = strtod(text, &end);
+  bool is_whole = row->kind == OPTION_REAL || value == floor(value);
+  if (end == text || *end != '\0' || !is_whole || !(value >= row->min && value <= row->max)) {
+    fprintf(stderr, "eventhub-load: %s %s: allowed is %g to %g\n", row->name, text, row->min,
+            row->max);
+    return ERR_INVALID;
+  }
+  char *field = (char *)options + row->offset;
+  if (row->kind == OPTION_REAL) {
+    *(double *)field = value;
+  } else {
+    *(uint32_t *)field = (uint32_t)value;
+  }
+  return 0;
+}
+
+static int set_work(struct load_options *options, const char *name) {
+  for (size_t i = 0; i < ARRAY_LEN(work_names); i++) {
+    if (strcmp(work_names[i], name) != 0) continue;
+    options->work = (enum load_work)i;
+    return 0;
+  }
+  fprintf(stderr, "eventhub-load: no such work: %s\n", name);
+  return ERR_INVALID;
+}
+
+static int set_defaults(struct load_options *options) {
+  *options = (struct load_options){0};
+  for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    if (rows[i].fallback != NULL && set_value(options, &rows[i], rows[i].fallback) < 0)
+      return ERR_INVALID;
+  }
+  return 0;
+}
+
+static int check(const struct load_options *options) {
+  if (options->port == 0 || options->pid == 0) {
+    fprintf(stderr, "eventhub-load: --port and --pid must be given\n");
+    return ERR_INVALID;
+  }
+  if (options->topics > options->subscribers) {
+    fprintf(stderr, "eventhub-load: more topics than subscribers\n");
+    return ERR_INVALID;
+  }
+  return 0;
+}
+
+/* An idle crowd publishes nothing, and each of it has a topic of its own. */
+static void apply_work(struct load_options *options) {
+  if (options->work != LOAD_IDLE) return;
+  options->publishers = 0;
+  options->topics = options->subscribers;
+}
+
+int load_options_parse(int argc, char **argv, struct load_options *ret) {
+  struct load_options options;
+  if (set_defaults(&options) < 0) return ERR_INVALID;
+  if (argc < 2) {
+    fprintf(stderr, "eventhub-load: which work? See eventhub-load --help\n");
+    return ERR_INVALID;
+  }
+  if (set_work(&options, argv[1]) < 0) return ERR_INVALID;
+  for (int i = 2; i < argc; i++) {
+    const struct option_row *row = find_row(argv[i]);
+    if (strcmp(argv[i], "--json") == 0) {
+      options.json = true;
+    } else if (strcmp(argv[i], "--floor") == 0) {
+      options.protocol = LOAD_FLOOR;
+    } else if (row == NULL || i + 1 == argc) {
+      fprintf(stderr, "eventhub-load: %s: %s\n", argv[i], row ? "needs a value" : "no such option");
+      return ERR_INVALID;
+    } else if (set_value(&options, row, argv[++i]) < 0) {
+      return ERR_INVALID;
+    }
+  }
+  if (check(&options) < 0) return ERR_INVALID;
+  apply_work(&options);
+  *ret = options;
+  return 0;
+}

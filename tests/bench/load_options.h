@@ -1,0 +1,44 @@
+/* The command line of the load generator. */
+#ifndef EVENTHUB_BENCH_LOAD_OPTIONS_H
+#define EVENTHUB_BENCH_LOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum load_work {
+  LOAD_FANOUT, /* closed loop: as fast as the server goes, `window` messages on their way */
+  LOAD_RATE,   /* open loop: `rate` messages a second, whatever the server does */
+  LOAD_IDLE    /* every subscriber on a topic of its own, and nothing is published */
+};
+
+enum load_protocol {
+  LOAD_BROKER, /* JSON-RPC in text messages */
+  LOAD_FLOOR   /* every message goes to every connection, the publisher's too */
+};
+
+struct load_options {
+  enum load_work work;
+  enum load_protocol protocol;
+  uint32_t port; /* on 127.0.0.1 */
+  uint32_t pid;  /* of the server, for what it costs */
+  uint32_t subscribers;
+  uint32_t publishers;
+  uint32_t topics; /* subscriber n has topic n % topics, message k goes to topic k % topics */
+  uint32_t size;   /* bytes of a message */
+  uint32_t window; /* messages */
+  double rate;     /* messages a second */
+  double duration_s;
+  double warmup_s;
+  bool json;
+};
+
+/* 0; ERR_INVALID after one line to stderr that says what is wrong. */
+int load_options_parse(int argc, char **argv, struct load_options *ret);
+
+/* The usage, every option with its default, to stdout. */
+void load_options_help(void);
+
+const char *load_work_name(enum load_work work);
+const char *load_protocol_name(enum load_protocol protocol);
+
+#endif
