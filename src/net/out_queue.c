@@ -226,11 +226,12 @@ void out_queue_truncate(struct out_queue *queue, out_queue_boundary_fn *boundary
   out_queue_init(queue);
   queue->blocked = old.blocked;
   queue->unframed = old.unframed;
-  size_t sent = old.head_sent;
-  if (old.unframed > 0) {
-    keep(queue, &old, old.unframed);
-  } else if (sent > 0) {
-    keep(queue, &old, boundary(span_bytes(&old.head), old.head.len, sent) - sent);
+  /* What is left of a frame is no frame: it counts as unframed, should there be another truncation.
+   */
+  if (old.unframed == 0 && old.head_sent > 0) {
+    size_t end = boundary(span_bytes(&old.head), old.head.len, old.head_sent);
+    queue->unframed = (uint32_t)(end - old.head_sent);
   }
+  keep(queue, &old, queue->unframed);
   out_queue_done(&old);
 }

@@ -20,6 +20,10 @@ bool admission_is_asked(const struct http_request *request) {
 static void refuse(struct worker *worker, struct connection *connection, int status,
                    enum metric reason, struct slice message) {
   metrics_add(&worker->metrics, reason, 1);
+  char peer[CONNECTION_PEER_TEXT_MAX];
+  connection_peer_text(connection, peer, sizeof peer);
+  log_debug("handshake refused", LOG_STR("peer", peer), LOG_INT("status", status),
+            LOG_SLICE("reason", message));
   struct slice headers = SLICE("");
   if (status == 426) headers = SLICE(WS_VERSION_HEADER);
   if (status == 503) headers = SLICE("Retry-After: 5\r\n");

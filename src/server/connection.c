@@ -16,7 +16,8 @@
 #include "eventhub/server/connection_input.h"
 
 enum {
-  CLOSE_TIMEOUT_MS = 10000,        /* for the peer to read what is left and to close its end */
+  CLOSE_TIMEOUT_MS = 10000, /* for the peer to read what is queued and to send its close frame */
+  LINGER_TIMEOUT_MS = 4000, /* after that, for the peer to close its end of the connection */
   OUTPUT_PAUSE_BYTES = 256 * 1024, /* waiting for a blocked client: read no more of its requests */
   CLOSE_REASON_MAX = WS_CONTROL_MAX - 2
 };
@@ -66,7 +67,7 @@ static void on_ping_due(struct deadline *deadline, void *context) {
   struct connection_pool *pool = connection->pool;
   uint32_t silent_ms = (uint32_t)pool->loop->now_ms - connection->last_received_ms;
   /* A connection that we do not read for reasons of our own cannot be blamed for silence. */
-  bool is_ours = (connection->pauses & (CONNECTION_PAUSE_REQUESTS | CONNECTION_PAUSE_DRAIN)) != 0;
+  bool is_ours = (connection->pauses & ~(unsigned)CONNECTION_PAUSE_OUTPUT) != 0;
   if (silent_ms >= 2 * pool->limits.ping_interval_ms && !is_ours) {
     metrics_add(pool->metrics, METRIC_DEAD_PEERS, 1);
     connection_drop(connection);
@@ -97,6 +98,7 @@ void connection_pool_init(struct connection_pool *pool, struct loop *loop,
   deadline_list_add(loop, &pool->handshakes, limits->handshake_timeout_ms, on_handshake_due, pool);
   deadline_list_add(loop, &pool->pings, limits->ping_interval_ms, on_ping_due, pool);
   deadline_list_add(loop, &pool->closings, CLOSE_TIMEOUT_MS, on_closing_due, pool);
+  deadline_list_add(loop, &pool->lingers, LINGER_TIMEOUT_MS, on_closing_due, pool);
 }
 
 static void free_dead(struct connection_pool *pool) {
@@ -115,6 +117,7 @@ void connection_pool_done(struct connection_pool *pool) {
   deadline_list_remove(&pool->handshakes);
   deadline_list_remove(&pool->pings);
   deadline_list_remove(&pool->closings);
+  deadline_list_remove(&pool->lingers);
   chunk_arena_done(&pool->arena);
   free(pool->recv_buffer);
   free(pool->slots);
@@ -139,20 +142,25 @@ static void on_finished(struct connection *connection) {
   if (connection->is_shut) return;
   connection->is_shut = true;
   stream_shutdown(&connection->stream);
+  deadline_arm(connection->pool->loop, &connection->pool->lingers, &connection->deadline);
 }
 
-static void send_queued(struct connection *connection) {
+/* What out_queue_flush answers; a peer that is gone is dropped. */
+static int send_some(struct connection *connection) {
   struct connection_pool *pool = connection->pool;
   bool was_blocked = connection->out.blocked;
   size_t sent = 0;
   int err = out_queue_flush(&connection->out, &connection->stream, &sent);
   metrics_add(pool->metrics, METRIC_SENT_BYTES, sent);
-  if (err == ERR_CLOSED) {
-    connection_drop(connection);
-    return;
-  }
   /* A slow reader whose queue moves is alive, even if our pings wait in that queue. */
   if (was_blocked && sent > 0) connection->last_received_ms = (uint32_t)pool->loop->now_ms;
+  if (err == ERR_CLOSED) connection_drop(connection);
+  return err;
+}
+
+static void send_queued(struct connection *connection) {
+  int err = send_some(connection);
+  if (err == ERR_CLOSED) return;
   if (err == ERR_AGAIN) {
     if (connection->out.bytes > OUTPUT_PAUSE_BYTES)
       connection_pause(connection, CONNECTION_PAUSE_OUTPUT);
@@ -199,6 +207,14 @@ static void queue_bytes(struct connection *connection, struct slice head, struct
   connection_mark_dirty(connection);
 }
 
+/* Answers that pile up faster than they leave: the requests behind them wait until these are sent,
+ * so that what one read brings in cannot ask for more than memory holds. */
+static void pace(struct connection *connection) {
+  if (connection->out.bytes > OUTPUT_PAUSE_BYTES) {
+    connection_pause(connection, CONNECTION_PAUSE_OUTPUT);
+  }
+}
+
 static void queue_frame(struct connection *connection, enum ws_opcode opcode,
                         struct slice payload) {
   char header[WS_FRAME_HEADER_MAX];
@@ -209,6 +225,7 @@ static void queue_frame(struct connection *connection, enum ws_opcode opcode,
 void connection_send(struct connection *connection, enum ws_opcode opcode, struct slice payload) {
   if (connection->state != CONNECTION_WEBSOCKET) return;
   queue_frame(connection, opcode, payload);
+  pace(connection);
   if (connection->out.bytes > connection->pool->limits.max_send_queue)
     connection_overflow(connection);
 }
@@ -256,17 +273,10 @@ static void queue_close_frame(struct connection *connection, enum ws_close_code 
 
 void connection_overflow(struct connection *connection) {
   struct connection_pool *pool = connection->pool;
-  if (!connection->out.blocked) {
-    /* Much was queued within this turn; the client may well be able to take it. */
-    size_t sent = 0;
-    int err = out_queue_flush(&connection->out, &connection->stream, &sent);
-    metrics_add(pool->metrics, METRIC_SENT_BYTES, sent);
-    if (err == ERR_CLOSED) {
-      connection_drop(connection);
-      return;
-    }
-    if (connection->out.bytes <= pool->limits.max_send_queue) return;
-  }
+  /* Much was queued within this turn; the client may well be able to take it, also one that could
+   * not the last time. */
+  if (send_some(connection) == ERR_CLOSED) return;
+  if (connection->out.bytes <= pool->limits.max_send_queue) return;
   metrics_add(pool->metrics, METRIC_SLOW_CONSUMERS, 1);
   out_queue_truncate(&connection->out, frame_boundary);
   queue_close_frame(connection, WS_CLOSE_TRY_AGAIN, SLICE("the client reads too slowly"));
@@ -288,6 +298,7 @@ void connection_drop(struct connection *connection) {
   if (connection->state == CONNECTION_CLOSED) return;
   struct connection_pool *pool = connection->pool;
   connection->state = CONNECTION_CLOSED;
+  connection->pauses = 0; /* no input is kept for later */
   deadline_disarm(&connection->deadline);
   loop_remove(pool->loop, &connection->io);
   stream_close(&connection->stream);
@@ -361,6 +372,7 @@ void connection_respond(struct connection *connection, const struct http_respons
   AUTO(buf) struct buf bytes = BUF_INIT;
   http_response_encode(&bytes, response);
   queue_bytes(connection, buf_slice(&bytes), SLICE(""));
+  pace(connection);
   if (!response->keep_alive) start_closing(connection);
 }
 

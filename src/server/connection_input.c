@@ -46,9 +46,15 @@ static size_t consume_http(struct connection *connection, char *bytes, size_t le
   return (size_t)used;
 }
 
+/* The end of the turn sends our end, once what is queued has left. */
+static void await_no_close(struct connection *connection) {
+  connection->awaits_close = false;
+  connection_mark_dirty(connection);
+}
+
 static void on_ws_fail(struct connection *connection, const struct ws_item *item) {
   connection_close(connection, item->close_code, slice_str(item->reason));
-  connection->awaits_close = false;
+  await_no_close(connection);
 }
 
 /* RFC 6455 5.5.1: a close frame is answered with the code that it had. */
@@ -56,8 +62,7 @@ static void on_ws_close(struct connection *connection, const struct ws_item *ite
   if (connection->state == CONNECTION_WEBSOCKET) {
     connection_close(connection, item->close_code, SLICE(""));
   }
-  connection->awaits_close = false;
-  connection_mark_dirty(connection);
+  await_no_close(connection);
 }
 
 static void on_ws_item(struct connection *connection, enum ws_event event,
@@ -65,8 +70,9 @@ static void on_ws_item(struct connection *connection, enum ws_event event,
   if (event == WS_EVENT_CLOSE) {
     on_ws_close(connection, item);
   } else if (connection->state != CONNECTION_WEBSOCKET) {
-    /* Messages that cross our close frame are not for us any more. */
-    if (event == WS_EVENT_FAIL) connection->awaits_close = false;
+    /* Messages that cross our close frame are not for us any more, and behind nonsense no close
+     * frame will come. */
+    if (event == WS_EVENT_FAIL) await_no_close(connection);
   } else if (event == WS_EVENT_FAIL) {
     on_ws_fail(connection, item);
   } else if (event == WS_EVENT_PING) {

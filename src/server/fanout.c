@@ -22,6 +22,7 @@ struct fanout_filter {
   struct map_node node;
   struct filter_ref ref;
   struct list groups;
+  struct list holds;
   uint32_t group_count;
   uint32_t text_len;
   char text[];
@@ -30,6 +31,14 @@ struct fanout_filter {
 struct member {
   struct connection *connection;
   struct subscription *subscription;
+};
+
+/* Messages kept for one subscription. */
+struct fanout_hold {
+  struct list link; /* in its filter */
+  struct subscription *subscription;
+  struct message **messages;
+  size_t count, cap, bytes;
 };
 
 struct fanout_group {
@@ -104,6 +113,7 @@ static struct fanout_filter *find_or_add_filter(struct fanout *fanout, struct sl
   filter->ref = topic_trie_add(fanout->trie, text, fanout->worker);
   assert(filter->ref.number != FILTER_NUMBER_NONE);
   list_init(&filter->groups);
+  list_init(&filter->holds);
   filter->group_count = 0;
   filter->text_len = (uint32_t)text.len;
   memcpy(filter->text, text.ptr, text.len);
@@ -187,6 +197,47 @@ static void remove_member(struct fanout_group *group, struct subscription *subsc
   subscription->index = SUBSCRIPTION_NO_INDEX;
 }
 
+/* ---- holds ---- */
+
+static void add_hold(struct subscription *subscription) {
+  struct fanout_hold *hold = x_calloc(1, sizeof *hold);
+  hold->subscription = subscription;
+  list_add_tail(&subscription->group->filter->holds, &hold->link);
+  subscription->hold = hold;
+}
+
+static void remove_hold(struct subscription *subscription) {
+  struct fanout_hold *hold = subscription->hold;
+  if (hold == NULL) return;
+  for (size_t i = 0; i < hold->count; i++)
+    message_unref(hold->messages[i]);
+  list_remove(&hold->link);
+  free(hold->messages);
+  free(hold);
+  subscription->hold = NULL;
+}
+
+static void keep_message(struct fanout_hold *hold, struct message *message) {
+  if (hold->count == hold->cap) {
+    hold->cap = hold->cap ? hold->cap * 2 : 8;
+    hold->messages = x_realloc(hold->messages, hold->cap * sizeof hold->messages[0]);
+  }
+  hold->messages[hold->count++] = message_ref(message);
+  hold->bytes += message_size(message);
+}
+
+static void keep_for_holds(struct fanout_filter *filter, const struct delivery *delivery) {
+  LIST_FOREACH (link, &filter->holds) {
+    struct fanout_hold *hold = container_of(link, struct fanout_hold, link);
+    struct connection *connection = hold->subscription->connection;
+    for (uint32_t i = 0; i < delivery->message_count; i++)
+      keep_message(hold, delivery->messages[i]);
+    if (hold->bytes <= connection->pool->limits.max_send_queue) continue;
+    connection_close(connection, WS_CLOSE_TRY_AGAIN,
+                     SLICE("too much came before the batch was done"));
+  }
+}
+
 /* ---- subscriptions ---- */
 
 struct subscription *fanout_find(const struct fanout *fanout, const struct connection *connection,
@@ -207,12 +258,14 @@ static void enter_group(struct fanout_group *group, struct subscription *subscri
   subscription->index = SUBSCRIPTION_NO_INDEX;
   group->refs++;
   if (state == SUBSCRIPTION_LIVE) add_member(group, subscription);
+  if (state == SUBSCRIPTION_HELD) add_hold(subscription);
 }
 
 /* Frees the group, and its filter, with the last subscription. */
 static void leave_group(struct fanout *fanout, struct subscription *subscription) {
   struct fanout_group *group = subscription->group;
   if (subscription->index != SUBSCRIPTION_NO_INDEX) remove_member(group, subscription);
+  remove_hold(subscription);
   if (--group->refs == 0) remove_group(fanout, group);
 }
 
@@ -239,9 +292,18 @@ void fanout_change(struct fanout *fanout, struct subscription *subscription, str
   group->refs--;
 }
 
-void fanout_activate(struct fanout *fanout, struct subscription *subscription) {
+void fanout_hold(struct fanout *fanout, struct subscription *subscription) {
   (void)fanout;
-  if (subscription->index == SUBSCRIPTION_NO_INDEX) add_member(subscription->group, subscription);
+  bool is_waiting = subscription->index == SUBSCRIPTION_NO_INDEX && subscription->hold == NULL;
+  if (is_waiting) add_hold(subscription);
+}
+
+void fanout_activate(struct fanout *fanout, struct subscription *subscription) {
+  const struct fanout_hold *hold = subscription->hold;
+  if (subscription->index != SUBSCRIPTION_NO_INDEX) return;
+  if (hold != NULL) fanout_send(fanout, subscription, hold->messages, hold->count);
+  remove_hold(subscription);
+  add_member(subscription->group, subscription);
 }
 
 void fanout_unsubscribe(struct fanout *fanout, struct subscription *subscription) {
@@ -340,6 +402,7 @@ void fanout_deliver(struct fanout *fanout, const struct delivery *delivery) {
   for (uint32_t i = 0; i < delivery->filter_count; i++) {
     struct fanout_filter *filter = find_filter(fanout, delivery->filters[i]);
     if (filter == NULL) continue;
+    if (!list_is_empty(&filter->holds)) keep_for_holds(filter, delivery);
     LIST_FOREACH (link, &filter->groups) {
       struct fanout_group *group = container_of(link, struct fanout_group, link);
       deliver_to_group(fanout, group, delivery->messages, delivery->message_count);

@@ -13,13 +13,31 @@
 #include "eventhub/topic/name.h"
 #include "eventhub/topic/token.h"
 
+enum { SCRATCH_KEEP_BYTES = 256 * 1024 }; /* longer answers are rare: their memory is given back */
+
 /* ---- answers ---- */
 
 /* The answers to a batch, at the place of their requests; empty for notifications. */
 struct rpc_batch {
   uint32_t count, missing;
+  size_t bytes; /* of all answers so far */
+  struct rpc_call *joins, **last_join;
   struct buf answers[];
 };
+
+static struct session *find_session(const struct rpc_reply *reply) {
+  struct connection *connection = connection_find(&reply->worker->pool, reply->connection);
+  return connection == NULL ? NULL : connection->session;
+}
+
+static void free_call(struct rpc_call *call) {
+  struct store_request *request = &call->request;
+  if (request->op == STORE_PUBLISH) message_unref(request->publish.message);
+  if (request->op == STORE_KV_SET) blob_unref(request->kv.value);
+  store_request_done(request);
+  token_unref(call->token);
+  free(call);
+}
 
 static void send_text(const struct rpc_reply *reply, struct slice text) {
   struct connection *connection = connection_find(&reply->worker->pool, reply->connection);
@@ -41,18 +59,46 @@ static void send_batch(const struct rpc_reply *reply, const struct rpc_batch *ba
 static struct rpc_batch *batch_new(uint32_t count) {
   struct rpc_batch *batch = x_calloc(1, sizeof *batch + count * sizeof(struct buf));
   batch->count = batch->missing = count;
+  batch->last_join = &batch->joins;
   return batch;
+}
+
+/* May the batch's answers grow by this much? All of them wait in memory for the last one. */
+static bool batch_takes(const struct rpc_reply *reply, size_t more) {
+  size_t max_bytes = reply->worker->broker->options->max_send_queue / 2;
+  return reply->batch == NULL || reply->batch->bytes + more <= max_bytes;
+}
+
+void rpc_join_later(struct rpc_call *call) {
+  struct rpc_batch *batch = call->reply.batch;
+  *batch->last_join = call;
+  batch->last_join = &call->next;
+}
+
+static void run_joins(struct rpc_call *call) {
+  while (call != NULL) {
+    struct rpc_call *next = call->next;
+    rpc_join(call, find_session(&call->reply));
+    free_call(call);
+    call = next;
+  }
+}
+
+static void free_batch(struct rpc_batch *batch) {
+  for (uint32_t i = 0; i < batch->count; i++)
+    buf_done(&batch->answers[i]);
+  free(batch);
 }
 
 /* `text` is empty for what is not answered. The last answer sends and frees the batch. */
 static void batch_add(const struct rpc_reply *reply, struct slice text) {
   struct rpc_batch *batch = reply->batch;
   buf_append_slice(&batch->answers[reply->position], text);
+  batch->bytes += text.len;
   if (--batch->missing > 0) return;
   send_batch(reply, batch);
-  for (uint32_t i = 0; i < batch->count; i++)
-    buf_done(&batch->answers[i]);
-  free(batch);
+  run_joins(batch->joins);
+  free_batch(batch);
 }
 
 static void answer(const struct rpc_reply *reply, struct slice text) {
@@ -63,18 +109,24 @@ static void answer(const struct rpc_reply *reply, struct slice text) {
   }
 }
 
-void rpc_result(const struct rpc_reply *reply, struct slice result) {
-  struct buf *text = &reply->worker->scratch;
-  buf_clear(text);
-  if (reply->id.ptr != NULL) jsonrpc_append_result(text, reply->id, result);
-  answer(reply, buf_slice(text));
-}
-
 static void answer_error(const struct rpc_reply *reply, int code, struct slice data) {
   struct buf *text = &reply->worker->scratch;
   buf_clear(text);
   jsonrpc_append_error(text, reply->id, code, data);
   answer(reply, buf_slice(text));
+}
+
+void rpc_result(const struct rpc_reply *reply, struct slice result) {
+  struct buf *text = &reply->worker->scratch;
+  buf_clear(text);
+  if (reply->id.ptr != NULL) jsonrpc_append_result(text, reply->id, result);
+  if (batch_takes(reply, text->len)) {
+    answer(reply, buf_slice(text));
+  } else {
+    answer_error(reply, JSONRPC_INTERNAL_ERROR,
+                 SLICE("The answers to this batch are too long together; this one is left out."));
+  }
+  if (text->cap > SCRATCH_KEEP_BYTES) buf_done(text);
 }
 
 void rpc_fail(const struct rpc_reply *reply, int code, struct slice data) {
@@ -142,22 +194,19 @@ struct rpc_call *rpc_call_new(const struct rpc_request *rpc, enum store_op op, s
 }
 
 void rpc_call_submit(struct rpc_call *call, struct session *session) {
-  session_request_started(session);
+  session_request_started(session, call->request.op);
   store_submit(&session->worker->client, &call->request);
 }
 
 void rpc_call_done(struct store_request *request) {
   struct rpc_call *call = container_of(request, struct rpc_call, request);
-  struct connection *connection =
-      connection_find(&call->reply.worker->pool, call->reply.connection);
-  struct session *session = connection == NULL ? NULL : connection->session;
-  call->finish(call, session);
-  if (session != NULL) session_request_finished(session);
-  if (request->op == STORE_PUBLISH) message_unref(request->publish.message);
-  if (request->op == STORE_KV_SET) blob_unref(request->kv.value);
-  store_request_done(request);
-  token_unref(call->token);
-  free(call);
+  struct session *session = find_session(&call->reply);
+  enum store_op op = request->op;
+  bool joins = call->serial != 0 && call->reply.batch != NULL;
+  if (joins) rpc_join_later(call);
+  call->finish(call, session); /* where it joins, this may be its end */
+  if (session != NULL) session_request_finished(session, op);
+  if (!joins) free_call(call);
 }
 
 /* ---- the table ---- */

@@ -145,20 +145,34 @@ static struct subscription *find_waiting(const struct rpc_call *call, struct ses
   return subscription != NULL && subscription->serial == call->serial ? subscription : NULL;
 }
 
+void rpc_join(const struct rpc_call *call, struct session *session) {
+  struct subscription *subscription = find_waiting(call, session);
+  if (subscription == NULL) return;
+  if (call->request.op == STORE_READ_LOG) {
+    const struct store_read_log *read = &call->request.read_log;
+    fanout_send(&session->worker->fanout, subscription, read->messages, read->count);
+  }
+  fanout_activate(&session->worker->fanout, subscription);
+}
+
 /* Live messages have passed the subscription by until now, and all of them are in this answer;
  * those that come after it are not (store.h, law 3). So each is sent once, in order. */
 static void on_history(struct rpc_call *call, struct session *session) {
-  struct subscription *subscription = find_waiting(call, session);
   const struct store_read_log *read = &call->request.read_log;
+  struct subscription *subscription = find_waiting(call, session);
   if (call->request.status != STORE_OK) {
     if (subscription != NULL) unsubscribe(session, subscription);
     rpc_fail_status(&call->reply, call->request.status);
     return;
   }
-  answer_subscribed(&call->reply, call->subject, read->recovered ? "true" : "false");
-  if (subscription == NULL) return;
-  fanout_send(&session->worker->fanout, subscription, read->messages, read->count);
-  fanout_activate(&session->worker->fanout, subscription);
+  const char *recovered = read->recovered ? "true" : "false";
+  if (call->reply.batch == NULL) {
+    answer_subscribed(&call->reply, call->subject, recovered);
+    rpc_join(call, session);
+    return;
+  }
+  if (subscription != NULL) fanout_hold(&session->worker->fanout, subscription);
+  answer_subscribed(&call->reply, call->subject, recovered);
 }
 
 static void subscribe_with_history(struct rpc_request *rpc, struct slice filter,
@@ -168,6 +182,17 @@ static void subscribe_with_history(struct rpc_request *rpc, struct slice filter,
   call->serial = subscription->serial;
   history_read(call, rpc, wish);
   rpc_call_submit(call, rpc->session);
+}
+
+static void subscribe_live(struct rpc_request *rpc, struct slice filter) {
+  if (rpc->reply.batch == NULL) {
+    subscribe(rpc, filter, SUBSCRIPTION_LIVE);
+    return;
+  }
+  const struct subscription *subscription = subscribe(rpc, filter, SUBSCRIPTION_HELD);
+  struct rpc_call *call = rpc_call_new(rpc, STORE_BARRIER, filter, NULL); /* never submitted */
+  call->serial = subscription->serial;
+  rpc_join_later(call);
 }
 
 static bool may_subscribe(const struct rpc_request *rpc, struct slice filter) {
@@ -208,7 +233,7 @@ void rpc_subscribe(struct rpc_request *rpc) {
     subscribe_with_history(rpc, filter, &wish);
     return;
   }
-  subscribe(rpc, filter, SUBSCRIPTION_LIVE);
+  subscribe_live(rpc, filter);
   /* Without an eventlog a client that asks for history still gets what comes from now on. */
   const char *recovered = wish.kind == HISTORY_NONE ? "true" : "false";
   answer_subscribed(&rpc->reply, filter, wish.kind == HISTORY_UNASKED ? NULL : recovered);

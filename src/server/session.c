@@ -12,6 +12,15 @@
 #include "eventhub/server/worker.h"
 #include "eventhub/topic/token.h"
 
+/* At debug level: a peer decides how often this happens. */
+static void log_session(const char *event, const struct session *session) {
+  if (!log_is_on(LOG_DEBUG)) return;
+  char peer[CONNECTION_PEER_TEXT_MAX];
+  connection_peer_text(session->connection, peer, sizeof peer);
+  log_debug(event, LOG_STR("peer", peer), LOG_UINT("port", session->connection->peer_port),
+            LOG_UINT("subscriptions", session->subscription_count));
+}
+
 void session_open(struct worker *worker, struct connection *connection, struct token *token) {
   struct session *session = x_calloc(1, sizeof *session);
   session->worker = worker;
@@ -22,9 +31,11 @@ void session_open(struct worker *worker, struct connection *connection, struct t
   connection->session = session;
   if (token != NULL && token->exp_s != 0)
     expiry_add(&worker->expiry, &session->expiry, token->exp_s);
+  log_session("connected", session);
 }
 
 void session_free(struct session *session) {
+  log_session("disconnected", session);
   struct worker *worker = session->worker;
   LIST_FOREACH_SAFE (link, next, &session->subscriptions) {
     fanout_unsubscribe(&worker->fanout, container_of(link, struct subscription, link));
@@ -51,11 +62,18 @@ void session_expire(struct session *session) {
   connection_close(session->connection, WS_CLOSE_POLICY, SLICE("the token has expired"));
 }
 
-void session_request_started(struct session *session) {
+static bool is_read(enum store_op op) {
+  return op == STORE_READ_LOG || op == STORE_KV_GET;
+}
+
+void session_request_started(struct session *session, enum store_op op) {
   session->pending++;
   if (session->pending >= SESSION_PENDING_MAX) {
     connection_pause(session->connection, CONNECTION_PAUSE_REQUESTS);
   }
+  if (!is_read(op)) return;
+  session->pending_reads++;
+  connection_pause(session->connection, CONNECTION_PAUSE_READS);
 }
 
 static void leave_when_idle(struct session *session) {
@@ -64,8 +82,11 @@ static void leave_when_idle(struct session *session) {
                    SLICE("disconnected at the client's request"));
 }
 
-void session_request_finished(struct session *session) {
+void session_request_finished(struct session *session, enum store_op op) {
   session->pending--;
+  if (is_read(op) && --session->pending_reads == 0) {
+    connection_resume(session->connection, CONNECTION_PAUSE_READS);
+  }
   if (session->is_leaving) {
     leave_when_idle(session);
   } else if (session->pending <= SESSION_PENDING_LOW) {

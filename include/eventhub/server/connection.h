@@ -50,7 +50,8 @@ enum connection_state {
 enum connection_pause {
   CONNECTION_PAUSE_REQUESTS = 1, /* too many requests wait for the store */
   CONNECTION_PAUSE_OUTPUT = 2,   /* the client reads too slowly for what it asks */
-  CONNECTION_PAUSE_DRAIN = 4     /* the server stops */
+  CONNECTION_PAUSE_READS = 4,    /* an answer of unknown length is on its way from the store */
+  CONNECTION_PAUSE_DRAIN = 8     /* the server stops */
 };
 
 /* A name that outlives the connection: never refers to another one. */
@@ -85,7 +86,7 @@ struct connection_pool {
   struct connection_limits limits;
   struct metrics *metrics; /* of this thread */
   struct chunk_arena arena;
-  struct deadline_list handshakes, pings, closings;
+  struct deadline_list handshakes, pings, closings, lingers;
   struct connection **slots; /* NULL where free */
   uint32_t *generations;
   uint32_t slot_count, slot_cap;
@@ -160,7 +161,8 @@ void connection_drop(struct connection *connection);
 void connection_pause(struct connection *connection, enum connection_pause why);
 void connection_resume(struct connection *connection, enum connection_pause why);
 
-/* "192.0.2.1" or "2001:db8::1" for logs. */
+enum { CONNECTION_PEER_TEXT_MAX = 46 };
+/* "192.0.2.1" or "2001:db8::1" for logs; `cap` at least CONNECTION_PEER_TEXT_MAX. */
 void connection_peer_text(const struct connection *connection, char *out, size_t cap);
 
 /* The parts of connection_push that are not the common case. */

@@ -27,10 +27,12 @@
 
 struct fanout_filter;
 struct fanout_group;
+struct fanout_hold;
 
 enum subscription_state {
   SUBSCRIPTION_LIVE,
-  SUBSCRIPTION_CATCHING_UP /* waits for its history: live messages pass it by (store.h, law 3) */
+  SUBSCRIPTION_CATCHING_UP, /* waits for its history: live messages pass it by (store.h, law 3) */
+  SUBSCRIPTION_HELD         /* waits for its answer to leave: live messages are kept until then */
 };
 
 /* One topic or pattern on one connection, at most one for each pair. Owned by the fanout; a session
@@ -43,7 +45,8 @@ struct subscription {
   } key;
   struct fanout_group *group;
   struct connection *connection;
-  uint32_t index;  /* among the group's members; SUBSCRIPTION_NO_INDEX while catching up */
+  struct fanout_hold *hold; /* what is kept while it is held, else NULL */
+  uint32_t index;           /* among the group's members; SUBSCRIPTION_NO_INDEX unless it is live */
   uint32_t serial; /* the session's: tells this subscription from a later one to the same filter */
 };
 
@@ -77,7 +80,10 @@ struct subscription *fanout_subscribe(struct fanout *fanout, struct connection *
 /* The messages to come carry another id, in another state. */
 void fanout_change(struct fanout *fanout, struct subscription *subscription, struct slice id,
                    enum subscription_state state);
-/* Catching up ends: messages delivered from now on reach it. */
+/* Catching up ends, but the answer is not sent yet. What is kept counts like what is queued: too
+ * much of it closes the connection. */
+void fanout_hold(struct fanout *fanout, struct subscription *subscription);
+/* Live from now on; what was kept is queued first. */
 void fanout_activate(struct fanout *fanout, struct subscription *subscription);
 /* Frees the subscription. */
 void fanout_unsubscribe(struct fanout *fanout, struct subscription *subscription);

@@ -50,6 +50,7 @@ struct rpc_request {
 struct rpc_call {
   struct store_request request;
   struct rpc_reply reply; /* the id is the call's own copy */
+  struct rpc_call *next;  /* in its batch: see rpc_join_later */
   struct token *token;    /* a reference kept for the request, or NULL */
   uint32_t serial;        /* of the subscription that catches up */
   struct slice subject;   /* what the request is about: topic, filter or key; the call's own copy */
@@ -85,6 +86,13 @@ struct rpc_call *rpc_call_new(const struct rpc_request *rpc, enum store_op op, s
 void rpc_call_submit(struct rpc_call *call, struct session *session);
 /* The store's answer has come: finishes and frees the call. */
 void rpc_call_done(struct store_request *request);
+
+/* Puts the call off until the answers to its batch have left: then rpc_join runs and the call is
+ * freed. To be called before the call's own answer, which may be the last one. */
+void rpc_join_later(struct rpc_call *call);
+/* Lets messages flow to the subscription that the call names by subject and serial: its history,
+ * then what comes. `session` is NULL where the client is gone. */
+void rpc_join(const struct rpc_call *call, struct session *session);
 
 /* The methods, by what they are about. */
 rpc_method_fn rpc_subscribe, rpc_unsubscribe, rpc_unsubscribe_all, rpc_list, rpc_publish;

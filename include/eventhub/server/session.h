@@ -11,6 +11,7 @@
 
 #include "eventhub/base/list.h"
 #include "eventhub/server/expiry.h"
+#include "eventhub/store/store.h"
 
 struct connection;
 struct token;
@@ -28,6 +29,7 @@ struct session {
   struct list subscriptions;
   uint32_t subscription_count;
   uint32_t pending;
+  uint32_t pending_reads; /* of these, those whose answers may be long */
   uint32_t last_serial;
   bool is_leaving; /* asked to be disconnected: closes when nothing is pending any more */
   struct expiry_item expiry;
@@ -39,9 +41,11 @@ void session_open(struct worker *worker, struct connection *connection, struct t
 void session_on_text(struct session *session, char *data, size_t len);
 void session_free(struct session *session);
 
-/* A request of the session went to the store, or came back. */
-void session_request_started(struct session *session);
-void session_request_finished(struct session *session);
+/* A request of the session goes to the store, or has come back. While too many are away, or one
+ * whose answer may be long (a value, a history), the client is not read: what it asks for next
+ * waits in its socket. */
+void session_request_started(struct session *session, enum store_op op);
+void session_request_finished(struct session *session, enum store_op op);
 
 /* Closes with 1000 as soon as all pending requests are answered; reads nothing more. */
 void session_leave(struct session *session);

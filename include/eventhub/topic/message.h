@@ -71,6 +71,11 @@ struct message *message_ref(struct message *message);
 /* Frees the message with the last reference. NULL is fine. */
 void message_unref(struct message *message);
 
+/* AUTO(message) struct message *message = NULL; */
+static inline void message_cleanup(struct message **message) {
+  message_unref(*message);
+}
+
 /* Before the message is shared, only. */
 void message_set_id(struct message *message, struct message_id id);
 

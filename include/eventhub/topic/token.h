@@ -68,4 +68,9 @@ struct token *token_ref(struct token *token);
 /* Frees the token with the last reference. NULL is fine. */
 void token_unref(struct token *token);
 
+/* AUTO(token) struct token *token = NULL; */
+static inline void token_cleanup(struct token **token) {
+  token_unref(*token);
+}
+
 #endif
