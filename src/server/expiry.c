@@ -11,12 +11,21 @@ static struct list *slot_of(struct expiry *expiry, int64_t second) {
   return &expiry->slots[(uint64_t)second % EXPIRY_SLOTS];
 }
 
+/* Taken out of their slot first: on_expired may add and remove what it likes. */
 static void expire_second(struct expiry *expiry, int64_t second, int64_t now) {
-  LIST_FOREACH_SAFE (link, next, slot_of(expiry, second)) {
+  struct list *slot = slot_of(expiry, second), *link;
+  struct list passed;
+  list_init(&passed);
+  list_append_all(&passed, slot);
+  while ((link = list_first(&passed)) != NULL) {
     struct expiry_item *item = container_of(link, struct expiry_item, link);
-    if (item->at_s > now) continue;
-    expiry_remove(expiry, item);
-    expiry->on_expired(item, expiry->context);
+    if (item->at_s <= now) {
+      expiry_remove(expiry, item);
+      expiry->on_expired(item, expiry->context);
+    } else {
+      list_remove(link);
+      list_add_tail(slot, link);
+    }
   }
 }
 
@@ -27,7 +36,8 @@ static void on_tick(struct deadline *deadline, void *context) {
   int64_t first = now - expiry->done_s > EXPIRY_SLOTS ? now - EXPIRY_SLOTS + 1 : expiry->done_s + 1;
   for (int64_t second = first; second <= now; second++)
     expire_second(expiry, second, now);
-  if (now > expiry->done_s) expiry->done_s = now;
+  /* Also where the clock was set back: the seconds in between come a second time. */
+  expiry->done_s = now;
   if (expiry->count > 0) deadline_arm(expiry->loop, &expiry->ticks, deadline);
 }
 

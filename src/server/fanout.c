@@ -206,11 +206,16 @@ static void add_hold(struct subscription *subscription) {
   subscription->hold = hold;
 }
 
+static void drop_kept(struct fanout_hold *hold) {
+  for (size_t i = 0; i < hold->count; i++)
+    message_unref(hold->messages[i]);
+  hold->count = hold->bytes = 0;
+}
+
 static void remove_hold(struct subscription *subscription) {
   struct fanout_hold *hold = subscription->hold;
   if (hold == NULL) return;
-  for (size_t i = 0; i < hold->count; i++)
-    message_unref(hold->messages[i]);
+  drop_kept(hold);
   list_remove(&hold->link);
   free(hold->messages);
   free(hold);
@@ -230,9 +235,11 @@ static void keep_for_holds(struct fanout_filter *filter, const struct delivery *
   LIST_FOREACH (link, &filter->holds) {
     struct fanout_hold *hold = container_of(link, struct fanout_hold, link);
     struct connection *connection = hold->subscription->connection;
+    if (connection->state != CONNECTION_WEBSOCKET) continue;
     for (uint32_t i = 0; i < delivery->message_count; i++)
       keep_message(hold, delivery->messages[i]);
     if (hold->bytes <= connection->pool->limits.max_send_queue) continue;
+    drop_kept(hold);
     connection_close(connection, WS_CLOSE_TRY_AGAIN,
                      SLICE("too much came before the batch was done"));
   }
@@ -286,10 +293,16 @@ struct subscription *fanout_subscribe(struct fanout *fanout, struct connection *
 void fanout_change(struct fanout *fanout, struct subscription *subscription, struct slice id,
                    enum subscription_state state) {
   struct fanout_group *group = find_or_add_group(fanout, subscription->group->filter, id);
-  group->refs++; /* may be the one that is left */
+  struct fanout_hold *hold = subscription->hold;
+  subscription->hold = NULL; /* what is kept stays, also in another group */
+  group->refs++;             /* may be the one that is left */
   leave_group(fanout, subscription);
-  enter_group(group, subscription, state);
+  enter_group(group, subscription, SUBSCRIPTION_CATCHING_UP);
   group->refs--;
+  subscription->hold = hold;
+  if (state == SUBSCRIPTION_LIVE) fanout_activate(fanout, subscription);
+  if (state == SUBSCRIPTION_HELD) fanout_hold(fanout, subscription);
+  if (state == SUBSCRIPTION_CATCHING_UP) remove_hold(subscription);
 }
 
 void fanout_hold(struct fanout *fanout, struct subscription *subscription) {

@@ -9,8 +9,6 @@
 #include "eventhub/topic/acl.h"
 #include "eventhub/topic/name.h"
 
-static const int64_t ttl_max_s = INT64_C(100) * 365 * 24 * 3600;
-
 static bool kv_is_on(const struct rpc_request *rpc) {
   if (rpc->session->worker->broker->options->enable_kvstore) return true;
   rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS, SLICE("KVStore is not enabled."));
@@ -25,12 +23,6 @@ static bool read_key(const struct rpc_request *rpc, const struct rpc_param *para
   rpc_fail_about(&rpc->reply, JSONRPC_INVALID_PARAMS,
                  "A key has at most 1024 bytes; this one is longer: ", *ret);
   return false;
-}
-
-static bool may_use(const struct rpc_request *rpc, bool is_allowed, const char *sentence,
-                    struct slice key) {
-  if (!is_allowed) rpc_fail_about(&rpc->reply, JSONRPC_INVALID_PARAMS, sentence, key);
-  return is_allowed;
 }
 
 static void begin_result(struct buf *result, const char *action, struct slice key) {
@@ -83,55 +75,64 @@ static void on_del(struct rpc_call *call, struct session *session) {
   }
 }
 
-static struct rpc_call *new_call(struct rpc_request *rpc, enum store_op op, struct slice key,
-                                 void (*finish)(struct rpc_call *call, struct session *session)) {
-  struct rpc_call *call = rpc_call_new(rpc, op, key, finish);
+/* What the methods differ in until the store has answered. */
+struct kv_method {
+  enum store_op op;
+  bool (*is_allowed)(const struct token *token, struct slice key);
+  const char *denial; /* the key follows */
+  void (*finish)(struct rpc_call *call, struct session *session);
+};
+
+/* A call with its key, to be submitted; NULL where the request is refused and answered. */
+static struct rpc_call *new_call(struct rpc_request *rpc, const struct kv_method *method,
+                                 const struct rpc_param *param) {
+  AUTO(buf) struct buf scratch = BUF_INIT;
+  struct slice key;
+  if (!kv_is_on(rpc) || !read_key(rpc, param, &scratch, &key)) return NULL;
+  if (!method->is_allowed(rpc->session->token, key)) {
+    rpc_fail_about(&rpc->reply, JSONRPC_INVALID_PARAMS, method->denial, key);
+    return NULL;
+  }
+  struct rpc_call *call = rpc_call_new(rpc, method->op, key, method->finish);
   call->request.kv.key = call->subject;
   return call;
 }
 
-void rpc_get(struct rpc_request *rpc) {
+static void run_with_key(struct rpc_request *rpc, const struct kv_method *method) {
   struct rpc_param params[] = {RPC_PARAM("key")};
-  AUTO(buf) struct buf scratch = BUF_INIT;
-  struct slice key;
-  if (!kv_is_on(rpc)) return;
   rpc_params_find(rpc->params, params, ARRAY_LEN(params));
-  if (!read_key(rpc, &params[0], &scratch, &key)) return;
-  bool is_allowed = acl_may_read_key(rpc->session->token, key);
-  if (!may_use(rpc, is_allowed, "You are not allowed to read key ", key)) return;
-  rpc_call_submit(new_call(rpc, STORE_KV_GET, key, on_get), rpc->session);
+  struct rpc_call *call = new_call(rpc, method, &params[0]);
+  if (call != NULL) rpc_call_submit(call, rpc->session);
 }
 
-void rpc_set(struct rpc_request *rpc) {
-  struct rpc_param params[] = {RPC_PARAM("key"), RPC_PARAM("value"), RPC_PARAM("ttl")};
-  AUTO(buf) struct buf scratch = BUF_INIT;
-  struct slice key;
-  int64_t ttl_s = 0;
-  if (!kv_is_on(rpc)) return;
-  rpc_params_find(rpc->params, params, ARRAY_LEN(params));
-  if (!read_key(rpc, &params[0], &scratch, &key)) return;
-  bool is_allowed = acl_may_write_key(rpc->session->token, key);
-  if (!may_use(rpc, is_allowed, "You are not allowed to write key ", key)) return;
-  if (!rpc_param_number(rpc, &params[2], 0, ttl_max_s, &ttl_s)) return;
-  struct slice value = params[1].value.text;
-  if (params[1].value.type == JSON_NULL) {
-    rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS, SLICE("Parameter 'value' is missing or null."));
-    return;
-  }
-  struct rpc_call *call = new_call(rpc, STORE_KV_SET, key, on_set);
-  call->request.kv.value = blob_new(value.ptr, value.len);
-  call->request.kv.ttl_ms = (uint64_t)ttl_s * 1000;
-  rpc_call_submit(call, rpc->session);
+void rpc_get(struct rpc_request *rpc) {
+  static const struct kv_method get = {STORE_KV_GET, acl_may_read_key,
+                                       "You are not allowed to read key ", on_get};
+  run_with_key(rpc, &get);
 }
 
 void rpc_del(struct rpc_request *rpc) {
-  struct rpc_param params[] = {RPC_PARAM("key")};
-  AUTO(buf) struct buf scratch = BUF_INIT;
-  struct slice key;
-  if (!kv_is_on(rpc)) return;
+  static const struct kv_method del = {STORE_KV_DEL, acl_may_write_key,
+                                       "You are not allowed to delete key ", on_del};
+  run_with_key(rpc, &del);
+}
+
+static bool value_is_there(const struct rpc_request *rpc, struct json_value value) {
+  if (value.type != JSON_NULL) return true;
+  rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS, SLICE("Parameter 'value' is missing or null."));
+  return false;
+}
+
+void rpc_set(struct rpc_request *rpc) {
+  static const struct kv_method set = {STORE_KV_SET, acl_may_write_key,
+                                       "You are not allowed to write key ", on_set};
+  struct rpc_param params[] = {RPC_PARAM("key"), RPC_PARAM("value"), RPC_PARAM("ttl")};
+  uint64_t ttl_ms = 0;
   rpc_params_find(rpc->params, params, ARRAY_LEN(params));
-  if (!read_key(rpc, &params[0], &scratch, &key)) return;
-  bool is_allowed = acl_may_write_key(rpc->session->token, key);
-  if (!may_use(rpc, is_allowed, "You are not allowed to delete key ", key)) return;
-  rpc_call_submit(new_call(rpc, STORE_KV_DEL, key, on_del), rpc->session);
+  if (!value_is_there(rpc, params[1].value) || !rpc_param_ttl(rpc, &params[2], &ttl_ms)) return;
+  struct rpc_call *call = new_call(rpc, &set, &params[0]);
+  if (call == NULL) return;
+  call->request.kv.value = blob_new(params[1].value.text.ptr, params[1].value.text.len);
+  call->request.kv.ttl_ms = ttl_ms;
+  rpc_call_submit(call, rpc->session);
 }

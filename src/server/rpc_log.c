@@ -7,14 +7,12 @@
 #include "eventhub/topic/acl.h"
 #include "eventhub/topic/message.h"
 
-static const int64_t js_integer_max = (INT64_C(1) << 53) - 1;
-
 /* `since`: 0 is no history, a negative number that long before now, a positive one ms since the
  * epoch. */
 static bool parse_since_time(const struct rpc_request *rpc, const struct rpc_param *since,
                              struct history_wish *ret) {
   int64_t ms = 0;
-  if (!rpc_param_number(rpc, since, -js_integer_max, js_integer_max, &ms)) return false;
+  if (!rpc_param_number(rpc, since, -rpc_integer_max, rpc_integer_max, &ms)) return false;
   ret->kind = ms == 0 ? HISTORY_NONE : HISTORY_WANTED;
   int64_t at = ms;
   if (ms < 0) {
@@ -48,7 +46,7 @@ bool history_parse(const struct rpc_request *rpc, const struct rpc_param *since,
   int64_t max = (int64_t)rpc->session->worker->broker->options->max_cache_request_limit;
   int64_t wanted = max;
   *ret = (struct history_wish){.kind = HISTORY_UNASKED};
-  if (!rpc_param_number(rpc, limit, 0, js_integer_max, &wanted)) return false;
+  if (!rpc_param_number(rpc, limit, 0, rpc_integer_max, &wanted)) return false;
   ret->limit = (uint32_t)(wanted < max ? wanted : max);
   if (!is_absent(since_id)) return parse_since_id(rpc, since_id, ret);
   if (is_absent(since)) return true;
@@ -66,11 +64,11 @@ void history_read(struct rpc_call *call, const struct rpc_request *rpc,
   read->max_bytes = max_bytes > 0 ? max_bytes : 1;
 }
 
-static void answer_items(const struct rpc_call *call) {
-  const struct store_read_log *read = &call->request.read_log;
+static void answer_items(const struct rpc_reply *reply, struct slice filter,
+                         const struct store_read_log *read) {
   AUTO(buf) struct buf result = BUF_INIT;
   buf_append_str(&result, "{\"action\":\"eventlog\",\"status\":\"ok\",\"topic\":\"");
-  buf_append_slice(&result, call->subject);
+  buf_append_slice(&result, filter);
   buf_append_str(&result, "\",\"items\":[");
   for (size_t i = 0; i < read->count; i++) {
     if (i > 0) buf_append_char(&result, ',');
@@ -78,25 +76,16 @@ static void answer_items(const struct rpc_call *call) {
   }
   buf_append_str(&result, "],\"recovered\":");
   buf_append_str(&result, read->recovered ? "true}" : "false}");
-  rpc_result(&call->reply, buf_slice(&result));
+  rpc_result(reply, buf_slice(&result));
 }
 
 static void on_eventlog(struct rpc_call *call, struct session *session) {
   (void)session;
   if (call->request.status == STORE_OK) {
-    answer_items(call);
+    answer_items(&call->reply, call->subject, &call->request.read_log);
   } else {
     rpc_fail_status(&call->reply, call->request.status);
   }
-}
-
-/* `since` 0: asked for nothing, and nothing of that is missing. */
-static void answer_nothing(struct rpc_request *rpc, struct slice filter) {
-  AUTO(buf) struct buf result = BUF_INIT;
-  buf_append_str(&result, "{\"action\":\"eventlog\",\"status\":\"ok\",\"topic\":\"");
-  buf_append_slice(&result, filter);
-  buf_append_str(&result, "\",\"items\":[],\"recovered\":true}");
-  rpc_result(&rpc->reply, buf_slice(&result));
 }
 
 void rpc_eventlog(struct rpc_request *rpc) {
@@ -121,7 +110,9 @@ void rpc_eventlog(struct rpc_request *rpc) {
     rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS,
              SLICE("You must specify either 'since' or 'sinceEventId'."));
   } else if (wish.kind == HISTORY_NONE) {
-    answer_nothing(rpc, filter);
+    /* Asked for nothing, and nothing of that is missing. */
+    const struct store_read_log nothing = {.recovered = true};
+    answer_items(&rpc->reply, filter, &nothing);
   } else {
     struct rpc_call *call = rpc_call_new(rpc, STORE_READ_LOG, filter, on_eventlog);
     history_read(call, rpc, &wish);

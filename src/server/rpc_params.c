@@ -1,5 +1,7 @@
 #include "eventhub/server/rpc_params.h"
 
+#include <assert.h>
+
 #include "eventhub/base/cleanup.h"
 #include "eventhub/proto/json.h"
 #include "eventhub/topic/name.h"
@@ -15,15 +17,14 @@ static bool wrong(const struct rpc_request *rpc, const struct rpc_param *param, 
 }
 
 void rpc_params_find(struct json_value params, struct rpc_param *wanted, size_t count) {
-  struct json_iter it;
-  struct json_value key, value;
-  if (params.type != JSON_OBJECT) return;
-  json_iter_init(&it, params);
-  while (json_object_next(&it, &key, &value)) {
-    for (size_t i = 0; i < count; i++) {
-      if (json_string_equals(key, wanted[i].name)) wanted[i].value = value;
-    }
-  }
+  struct slice names[RPC_PARAMS_MAX];
+  struct json_value values[RPC_PARAMS_MAX];
+  assert(count <= RPC_PARAMS_MAX);
+  for (size_t i = 0; i < count; i++)
+    names[i] = wanted[i].name;
+  json_object_select(params, names, count, values);
+  for (size_t i = 0; i < count; i++)
+    wanted[i].value = values[i];
 }
 
 bool rpc_param_string(const struct rpc_request *rpc, const struct rpc_param *param,
@@ -53,6 +54,14 @@ bool rpc_param_number(const struct rpc_request *rpc, const struct rpc_param *par
   buf_printf(&what, "must be a whole number from %lld to %lld.", (long long)min, (long long)max);
   buf_append_char(&what, '\0');
   return wrong(rpc, param, what.data);
+}
+
+bool rpc_param_ttl(const struct rpc_request *rpc, const struct rpc_param *param, uint64_t *ret_ms) {
+  static const int64_t century_s = INT64_C(100) * 365 * 24 * 3600;
+  int64_t seconds = 0;
+  if (!rpc_param_number(rpc, param, 0, century_s, &seconds)) return false;
+  *ret_ms = (uint64_t)seconds * 1000;
+  return true;
 }
 
 static bool invalid_name(const struct rpc_request *rpc, struct slice name) {

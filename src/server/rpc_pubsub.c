@@ -12,9 +12,6 @@
 
 /* ---- publish ---- */
 
-static const int64_t js_integer_max = (INT64_C(1) << 53) - 1;
-static const int64_t ttl_max_s = INT64_C(100) * 365 * 24 * 3600;
-
 static void answer_published(const struct rpc_call *call) {
   char id[MESSAGE_ID_MAX];
   size_t id_len = message_id_format(call->request.publish.id, id);
@@ -57,7 +54,8 @@ static bool message_is_there(const struct rpc_request *rpc, struct json_value me
 struct publish_params {
   struct slice topic;
   struct json_value message;
-  int64_t ttl_s, timestamp_ms; /* 0: not given */
+  uint64_t ttl_ms;
+  int64_t timestamp_ms; /* 0: not given */
 };
 
 static bool read_publish_params(const struct rpc_request *rpc, struct buf *scratch,
@@ -65,12 +63,11 @@ static bool read_publish_params(const struct rpc_request *rpc, struct buf *scrat
   struct rpc_param params[] = {RPC_PARAM("topic"), RPC_PARAM("message"), RPC_PARAM("ttl"),
                                RPC_PARAM("timestamp")};
   rpc_params_find(rpc->params, params, ARRAY_LEN(params));
-  ret->ttl_s = ret->timestamp_ms = 0;
+  ret->timestamp_ms = 0;
   ret->message = params[1].value;
   return rpc_param_topic(rpc, &params[0], scratch, &ret->topic) &&
-         message_is_there(rpc, ret->message) &&
-         rpc_param_number(rpc, &params[2], 0, ttl_max_s, &ret->ttl_s) &&
-         rpc_param_number(rpc, &params[3], 0, js_integer_max, &ret->timestamp_ms);
+         message_is_there(rpc, ret->message) && rpc_param_ttl(rpc, &params[2], &ret->ttl_ms) &&
+         rpc_param_number(rpc, &params[3], 0, rpc_integer_max, &ret->timestamp_ms);
 }
 
 void rpc_publish(struct rpc_request *rpc) {
@@ -88,7 +85,7 @@ void rpc_publish(struct rpc_request *rpc) {
   struct store_publish *publish = &call->request.publish;
   publish->message = message_new(params.topic, params.message.text, origin);
   publish->timestamp_ms = (uint64_t)params.timestamp_ms;
-  publish->ttl_ms = (uint64_t)params.ttl_s * 1000;
+  publish->ttl_ms = params.ttl_ms;
   publish->limit = rate_limit_find(session->token, params.topic);
   if (publish->limit != NULL) {
     publish->subject = origin;

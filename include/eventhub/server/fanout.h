@@ -77,7 +77,8 @@ struct subscription *fanout_find(const struct fanout *fanout, const struct conne
 struct subscription *fanout_subscribe(struct fanout *fanout, struct connection *connection,
                                       struct slice filter, struct slice id,
                                       enum subscription_state state);
-/* The messages to come carry another id, in another state. */
+/* The messages to come carry another id, in another state. So do those that were kept: they stay
+ * kept, are queued (live), or are left to the history (catching up). */
 void fanout_change(struct fanout *fanout, struct subscription *subscription, struct slice id,
                    enum subscription_state state);
 /* Catching up ends, but the answer is not sent yet. What is kept counts like what is queued: too

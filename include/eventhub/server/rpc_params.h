@@ -13,6 +13,11 @@
 #include "eventhub/base/buf.h"
 #include "eventhub/server/rpc.h"
 
+enum { RPC_PARAMS_MAX = 4 }; /* that one method has */
+
+/* What JavaScript numbers carry exactly: no number that we take or give is larger. */
+static const int64_t rpc_integer_max = (INT64_C(1) << 53) - 1;
+
 /* A parameter to look for. */
 struct rpc_param {
   struct slice name;
@@ -24,7 +29,8 @@ struct rpc_param {
     .name = {text, sizeof text - 1}, .value = {.type = JSON_NULL }                                 \
   }
 
-/* One walk over the params finds all. Params that are no object have none. */
+/* One walk over the params finds all, at most RPC_PARAMS_MAX. Params that are no object have none.
+ */
 void rpc_params_find(struct json_value params, struct rpc_param *wanted, size_t count);
 
 /* A string; its text lies in the request, or in `scratch` where it has escapes. */
@@ -33,7 +39,9 @@ bool rpc_param_string(const struct rpc_request *rpc, const struct rpc_param *par
 /* A whole number between min and max; `ret` keeps its value where the parameter is absent. */
 bool rpc_param_number(const struct rpc_request *rpc, const struct rpc_param *param, int64_t min,
                       int64_t max, int64_t *ret);
-/* A valid topic or pattern. */
+/* A time to live, given in seconds; 0 where it is absent. */
+bool rpc_param_ttl(const struct rpc_request *rpc, const struct rpc_param *param, uint64_t *ret_ms);
+/* A valid topic or pattern; a valid topic. */
 bool rpc_param_filter(const struct rpc_request *rpc, const struct rpc_param *param,
                       struct buf *scratch, struct slice *ret);
 bool rpc_param_topic(const struct rpc_request *rpc, const struct rpc_param *param,
