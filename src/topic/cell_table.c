@@ -14,7 +14,7 @@ _Static_assert(sizeof(struct cell) == CELL_SIZE, "one cache line");
 enum {
   HUGE_PAGE = 2 << 20,
   HUGE_FROM = 2 * HUGE_PAGE, /* from here on, shards are made of whole huge pages */
-  SHARD_MAX = 4 * HUGE_PAGE, /* a shard that wants more than this is split */
+  SHARD_MAX = 3 * HUGE_PAGE, /* a shard that wants more than this is split */
   DEPTH_MAX = 16,            /* but not without end */
   HOMES_MIN = 6,
   TAIL_MIN = 3,

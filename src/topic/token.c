@@ -163,9 +163,7 @@ static void put_limits(char **at, const json_t *list, struct token *token) {
   }
 }
 
-/*
- *   struct token | limits | read | write | sub and the text of all entries
- */
+/*   struct token | limits | read | write | sub and the text of all entries */
 static struct token *build(const struct claims *claims) {
   struct token *token = x_calloc(1, token_size(claims));
   atomic_init(&token->refs, 1);

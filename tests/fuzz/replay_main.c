@@ -1,7 +1,7 @@
 /*
- * Stands in for libFuzzer: feeds every file of a corpus directory (argument 1) to the fuzz target, each
- * at its exact length on the heap, so that a sanitizer sees one byte too many. Prints one TAP line. An
- * empty corpus is a failure, as it would test nothing.
+ * Stands in for libFuzzer: feeds every file of a corpus directory (argument 1) to the fuzz target,
+ * each at its exact length on the heap, so that a sanitizer sees one byte too many. Prints one TAP
+ * line. An empty corpus is a failure, as it would test nothing.
  */
 #include <dirent.h>
 #include <stdint.h>

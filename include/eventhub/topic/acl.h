@@ -1,7 +1,5 @@
-/*
- * Access: what the bearer of a token may do. A NULL token means that authentication is off, and
- * everything is allowed. Pure functions; any thread.
- */
+/* Access: what the bearer of a token may do. A NULL token means that authentication is off, and
+ * everything is allowed. Pure functions; any thread. */
 #ifndef EVENTHUB_TOPIC_ACL_H
 #define EVENTHUB_TOPIC_ACL_H
 
@@ -10,10 +8,8 @@
 #include "eventhub/base/slice.h"
 #include "eventhub/topic/token.h"
 
-/*
- * May subscribe to a topic or pattern and read its history? A pattern is allowed only where one
- * entry of `read` matches everything that it could match. The filter is valid.
- */
+/* May subscribe to a topic or pattern and read its history? A pattern is allowed only where one
+ * entry of `read` matches everything that it could match. The filter is valid. */
 bool acl_may_read(const struct token *token, struct slice filter);
 
 /* May publish to the topic? The topic is valid. */

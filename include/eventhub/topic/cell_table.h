@@ -13,8 +13,8 @@
  * in the order of their hashes, so a search ends at the first that is larger. Adding and removing
  * move neighbours: a pointer to a cell is good until the next of either.
  *
- * A shard grows by about a quarter at a time, which leaves little unused, and is split at 8 MiB:
- * however large the table is, nobody waits for more than 8 MiB to be moved. Large shards ask for
+ * A shard grows by about a quarter at a time, which leaves little unused, and is split at 6 MiB:
+ * however large the table is, nobody waits for more than 6 MiB to be moved. Large shards ask for
  * huge pages: without, in a virtual machine, finding out where a cell's page is takes longer than
  * fetching the cell.
  *

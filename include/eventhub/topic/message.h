@@ -1,5 +1,4 @@
-/*
- * A published message: immutable once it has its id, counted by an atomic reference count, one
+/* A published message: immutable once it has its id, counted by an atomic reference count, one
  * allocation. It carries the JSON item that subscribers get, ready to send:
  *
  *   {"id":"1700000000000-0","message":<payload>,"topic":"<topic>"}
@@ -11,8 +10,7 @@
  *   struct message | unused room {"id":"1700000000000-0","message":42,"topic":"a/b"}
  *                                ^ item
  *
- * One thread owns a message until it has an id; then any thread may read it and hold references.
- */
+ * One thread owns a message until it has an id; then any thread may read it and hold references. */
 #ifndef EVENTHUB_TOPIC_MESSAGE_H
 #define EVENTHUB_TOPIC_MESSAGE_H
 
@@ -59,11 +57,9 @@ struct message {
   char data[];
 };
 
-/*
- * A message with one reference and the id 0-0. `topic` is a valid topic, `payload_json` one JSON
+/* A message with one reference and the id 0-0. `topic` is a valid topic, `payload_json` one JSON
  * value as its publisher wrote it; `origin` is the publisher's `sub` as raw text (it is escaped
- * here), "" = none. All are copied. The three together stay below 1 GiB: the caller limits them.
- */
+ * here), "" = none. All are copied. The three together stay below 1 GiB: the caller limits them. */
 struct message *message_new(struct slice topic, struct slice payload_json, struct slice origin);
 
 struct message *message_ref(struct message *message);

@@ -1,12 +1,10 @@
-/*
- * Tokens: a JWT turned into what its bearer may do.
+/* Tokens: a JWT turned into what its bearer may do.
  *
  * libjwt checks the signature; the algorithm, `exp` and `nbf` are checked here, since libjwt 1.10
  * accepts an expired token, and any HMAC algorithm under the same key. Only HS256 is accepted.
  *
  * A token is immutable and counted by an atomic reference count: any thread may read it and hold
- * references. Neither tokens nor their claims are ever logged.
- */
+ * references. Neither tokens nor their claims are ever logged. */
 #ifndef EVENTHUB_TOPIC_TOKEN_H
 #define EVENTHUB_TOPIC_TOKEN_H
 
@@ -51,15 +49,13 @@ struct token_keys {
   struct slice secret;
 };
 
-/*
- * Verifies the text as of now_s (seconds since the epoch) and returns a token with one reference.
+/* Verifies the text as of now_s (seconds since the epoch) and returns a token with one reference.
  *   ERR_INVALID  not a JWT, too long, another algorithm, a wrong signature, or a claim of a wrong
  *                type: `exp` or `nbf` no integer, `sub` no string, `read` or `write` no array
  *   ERR_EXPIRED  RFC 7519 4.1.4: `exp` is at or before now
  *   ERR_DENIED   RFC 7519 4.1.5: `nbf` is after now; or no valid entry in `read` and `write`
  * Entries of `read` and `write` that are no valid filters are skipped, as are entries of `rlimit`
- * that lack a valid topic, an interval of at least a second or a max.
- */
+ * that lack a valid topic, an interval of at least a second or a max. */
 int token_verify(const struct token_keys *keys, struct slice text, int64_t now_s,
                  struct token **ret_token);
 
