@@ -2,18 +2,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "eventhub/base/cleanup.h"
 #include "eventhub/base/clock.h"
 #include "eventhub/base/err.h"
-
-#include "load_crowd.h"
 
 enum { COMPLAINTS_MAX = 5 };
 
@@ -201,30 +198,31 @@ static void set_socket_options(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
-static int connect_to_port(int fd, uint32_t port) {
+static int start_connecting(struct load_connection *connection) {
+  const struct load_shared *shared = connection->shared;
   struct sockaddr_in address = {.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)port),
+                                .sin_port = htons((uint16_t)shared->options->port),
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  int failed = connect(fd, (const struct sockaddr *)&address, sizeof address);
-  return failed && errno != EINPROGRESS ? ERR_SYSTEM : 0;
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = connection};
+  int failed = connect(connection->fd, (const struct sockaddr *)&address, sizeof address);
+  if (failed && errno != EINPROGRESS) return ERR_SYSTEM;
+  return epoll_ctl(shared->epoll_fd, EPOLL_CTL_ADD, connection->fd, &event) < 0 ? ERR_SYSTEM : 0;
 }
 
 int load_connection_open(struct load_connection *connection, struct load_shared *shared,
                          bool is_publisher, uint32_t topic) {
-  AUTO(fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return ERR_SYSTEM;
   set_socket_options(fd);
-  if (connect_to_port(fd, shared->options->port) < 0) return ERR_SYSTEM;
-  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = connection};
-  if (epoll_ctl(shared->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) return ERR_SYSTEM;
   *connection = (struct load_connection){.shared = shared,
                                          .fd = fd,
                                          .state = LOAD_CONNECTING,
                                          .is_publisher = is_publisher,
                                          .wants_out = true,
                                          .topic = topic};
-  fd = -1;
-  return 0;
+  int err = start_connecting(connection);
+  if (err < 0) load_connection_done(connection);
+  return err;
 }
 
 void load_connection_done(struct load_connection *connection) {
@@ -232,4 +230,12 @@ void load_connection_done(struct load_connection *connection) {
   buf_done(&connection->out);
   if (connection->fd >= 0) close(connection->fd);
   connection->fd = -1;
+}
+
+uint64_t load_connection_segments(const struct load_connection *connection) {
+  struct tcp_info info = {0};
+  socklen_t len = sizeof info;
+  if (connection->state == LOAD_LOST) return 0;
+  int failed = getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+  return failed ? 0 : info.tcpi_data_segs_in;
 }

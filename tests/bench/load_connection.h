@@ -17,6 +17,8 @@
 #include "load_options.h"
 #include "load_protocol.h"
 
+enum { LOAD_RECV_SIZE = 256 * 1024 };
+
 enum load_state {
   LOAD_CONNECTING,
   LOAD_UPGRADING,
@@ -32,7 +34,7 @@ struct load_shared {
   char *recv_buffer;
   uint32_t ready;
   uint32_t lost;
-  uint64_t delivered; /* messages that arrived at subscribers */
+  uint64_t delivered;     /* messages that arrived at subscribers */
   uint64_t payload_bytes; /* of those */
   uint64_t refused;       /* requests answered with an error */
   /* Where delays go, of messages due at measure_from_ns or later; NULL: they are not looked at. */
@@ -58,6 +60,10 @@ int load_connection_open(struct load_connection *connection, struct load_shared 
 
 /* Closes it without a word, so that no port lingers. */
 void load_connection_done(struct load_connection *connection);
+
+/* Segments with data that it has received so far (RFC 4898 tcpEStatsPerfDataSegsIn): over loopback
+ * as many as the server made calls of send(2), as long as none carries more than 64 KiB. */
+uint64_t load_connection_segments(const struct load_connection *connection);
 
 /* epoll reports `events` for it. */
 void load_connection_on_ready(struct load_connection *connection, uint32_t events);

@@ -1,6 +1,5 @@
 #include "load_options.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,13 +75,14 @@ static const struct option_row *find_row(const char *name) {
 static int set_value(struct load_options *options, const struct option_row *row, const char *text) {
   char *end = NULL;
   double value = strtod(text, &end);
-  bool is_whole = row->kind == OPTION_REAL || value == floor(value);
-  if (end == text || *end != '\0' || !is_whole || !(value >= row->min && value <= row->max)) {
+  bool is_allowed = end != text && *end == '\0' && value >= row->min && value <= row->max;
+  if (is_allowed && row->kind == OPTION_COUNT) is_allowed = value == (double)(uint32_t)value;
+  if (!is_allowed) {
     fprintf(stderr, "eventhub-load: %s %s: allowed is %g to %g\n", row->name, text, row->min,
             row->max);
     return ERR_INVALID;
   }
-  char *field = (char *)options + row->offset;
+  void *field = (char *)options + row->offset;
   if (row->kind == OPTION_REAL) {
     *(double *)field = value;
   } else {

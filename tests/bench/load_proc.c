@@ -3,10 +3,10 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/err.h"
+#include "eventhub/base/slice.h"
 
 enum { PATH_LEN = 128, LINE_LEN = 256 };
 
@@ -14,16 +14,14 @@ static void dir_cleanup(DIR **dir) {
   if (*dir != NULL) closedir(*dir);
 }
 
-static void file_cleanup(FILE **file) {
-  if (*file != NULL) fclose(*file);
-}
-
 /* "run_ns wait_ns slices" of one thread; 0 where it ended meanwhile. */
 static uint64_t read_schedstat(const char *path) {
-  char line[LINE_LEN];
-  AUTO(file) FILE *file = fopen(path, "re");
-  if (file == NULL || fgets(line, sizeof line, file) == NULL) return 0;
-  return strtoull(line, NULL, 10);
+  char line[LINE_LEN] = "";
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return 0;
+  char *read = fgets(line, sizeof line, file);
+  fclose(file);
+  return read == NULL ? 0 : strtoull(line, NULL, 10);
 }
 
 static int read_cpu(pid_t pid, uint64_t *ret_ns) {
@@ -42,24 +40,31 @@ static int read_cpu(pid_t pid, uint64_t *ret_ns) {
   return 0;
 }
 
-static int read_resident(pid_t pid, uint64_t *ret_kb) {
-  static const char name[] = "VmRSS:";
-  char path[PATH_LEN], line[LINE_LEN];
-  snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-  AUTO(file) FILE *file = fopen(path, "re");
-  if (file == NULL) return ERR_SYSTEM;
+/* The line that begins with `name`; ERR_NOT_FOUND in a process that has ended. */
+static int find_line(FILE *file, struct slice name, uint64_t *ret) {
+  char line[LINE_LEN];
   while (fgets(line, sizeof line, file) != NULL) {
-    if (strncmp(line, name, sizeof name - 1) != 0) continue;
-    *ret_kb = strtoull(line + sizeof name - 1, NULL, 10);
+    if (!slice_starts_with(slice_str(line), name)) continue;
+    *ret = strtoull(line + name.len, NULL, 10);
     return 0;
   }
-  return ERR_SYSTEM; /* a process that has ended has no memory */
+  return ERR_NOT_FOUND;
+}
+
+static int read_resident(pid_t pid, uint64_t *ret_kb) {
+  char path[PATH_LEN];
+  snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return ERR_SYSTEM;
+  int err = find_line(file, SLICE("VmRSS:"), ret_kb);
+  fclose(file);
+  return err == 0 ? 0 : ERR_SYSTEM;
 }
 
 int load_proc_read(pid_t pid, struct load_proc *ret) {
   struct load_proc proc;
-  if (read_cpu(pid, &proc.cpu_ns) < 0 || read_resident(pid, &proc.resident_kb) < 0)
-    return ERR_SYSTEM;
-  *ret = proc;
-  return 0;
+  int err = read_cpu(pid, &proc.cpu_ns);
+  if (err == 0) err = read_resident(pid, &proc.resident_kb);
+  if (err == 0) *ret = proc;
+  return err;
 }

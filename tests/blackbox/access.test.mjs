@@ -19,14 +19,26 @@ describe('access lists', () => {
     [['a/x'], ['a/x'], ['a', 'a/+', 'a/#', '+/x', 'a/x/y', 'a/x/#']],
     [['a/+'], ['a/x', 'a/+', 'a/y'], ['a', 'a/#', 'a/x/y', '+/x', '+/+', '#', 'a/+/#']],
     [['+'], ['a', '+'], ['a/b', '#', '+/+', '+/#']],
-    [['a/#'], ['a', 'a/+', 'a/#', 'a/b/#', 'a/+/c', 'a/+/#', 'a/b/c/d'], ['#', '+', '+/b', '+/#', 'ab', 'b']],
+    [
+      ['a/#'],
+      ['a', 'a/+', 'a/#', 'a/b/#', 'a/+/c', 'a/+/#', 'a/b/c/d'],
+      ['#', '+', '+/b', '+/#', 'ab', 'b'],
+    ],
     [['#'], ['a', 'a/b', '+', '#', '+/+', 'a/#', '+/#'], []],
     [['+/#'], ['a', '+', 'a/b', '+/+', 'a/#', '+/#', '#'], []],
     [['a/+/c'], ['a/b/c', 'a/+/c', 'a//c'], ['a/+/+', 'a/#', 'a/b', 'a/b/c/d', '+/b/c', 'a/b/+']],
     [['a/+/#'], ['a/b', 'a/+', 'a/b/c', 'a/+/#', 'a/b/#', 'a/+/+'], ['a', 'a/#', '#', '+/b']],
     [['+/b'], ['a/b', '+/b'], ['a/+', 'b', '+/+', '+/b/c', '#']],
-    [['a/x', 'a/y'], ['a/x', 'a/y'], ['a/+', 'a/z', 'a/#']],
-    [['a', 'a/+'], ['a', 'a/b', 'a/+'], ['a/#', 'a/b/c']],
+    [
+      ['a/x', 'a/y'],
+      ['a/x', 'a/y'],
+      ['a/+', 'a/z', 'a/#'],
+    ],
+    [
+      ['a', 'a/+'],
+      ['a', 'a/b', 'a/+'],
+      ['a/#', 'a/b/c'],
+    ],
   ];
   for (const [read, allowed, refused] of containment) {
     test(`read ${JSON.stringify(read)} allows just what one entry contains`, async () => {
@@ -38,8 +50,10 @@ describe('access lists', () => {
       for (const topic of refused) {
         const error = await client.error('subscribe', { topic });
         assert.deepEqual([error.code, error.message], [-32602, 'Invalid params'], topic);
-        assert.ok(error.data.startsWith(`You are not allowed to subscribe to topic: ${topic}`),
-          error.data);
+        assert.ok(
+          error.data.startsWith(`You are not allowed to subscribe to topic: ${topic}`),
+          error.data,
+        );
         const log = await client.error('eventlog', { topic, since: -1000 });
         assert.equal(log.code, -32602);
         assert.ok(log.data.includes(topic), log.data);
@@ -99,8 +113,11 @@ describe('rate limits', () => {
       assert.equal(await status(i % 2 ? one : two, `rl/${i}`), 'ok');
     }
     for (const client of [one, two]) {
-      assert.deepEqual(await client.result('publish', { topic: 'rl/x', message: 'x' }),
-        { action: 'publish', topic: 'rl/x', status: LIMITED });
+      assert.deepEqual(await client.result('publish', { topic: 'rl/x', message: 'x' }), {
+        action: 'publish',
+        topic: 'rl/x',
+        status: LIMITED,
+      });
     }
     assert.equal(await status(one, 'unlimited'), 'ok');
     assert.equal(await status(other, 'rl/x'), 'ok');
@@ -122,8 +139,9 @@ describe('rate limits', () => {
   test('are exact when all connections publish at once', async () => {
     const rlimit = [{ topic: 'race', interval: DAY, max: 50 }];
     const clients = await Promise.all(Array.from({ length: 5 }, () => connect('racer', rlimit)));
-    const results = await Promise.all(clients.flatMap((client) =>
-      Array.from({ length: 40 }, () => status(client, 'race'))));
+    const results = await Promise.all(
+      clients.flatMap((client) => Array.from({ length: 40 }, () => status(client, 'race'))),
+    );
     assert.equal(results.filter((one) => one === 'ok').length, 50);
     assert.equal(results.filter((one) => one === LIMITED).length, 150);
     await Promise.all(clients.map((client) => client.close()));
@@ -158,7 +176,10 @@ describe('rate limits', () => {
       const start = id.split('-')[0].slice(0, -3);
       perSecond.set(start, (perSecond.get(start) ?? 0) + 1);
     }
-    assert.ok([...perSecond.values()].every((count) => count <= 4), 'never two windows in one');
+    assert.ok(
+      [...perSecond.values()].every((count) => count <= 4),
+      'never two windows in one',
+    );
     await client.close();
   });
 
@@ -169,8 +190,13 @@ describe('rate limits', () => {
   });
 
   test('that are malformed are not taken for a limit on others', async () => {
-    const client = await connect('odd', [7, null, {}, { topic: '/bad', interval: 1, max: 1 },
-      { topic: 'good', interval: DAY, max: 1 }]);
+    const client = await connect('odd', [
+      7,
+      null,
+      {},
+      { topic: '/bad', interval: 1, max: 1 },
+      { topic: 'good', interval: DAY, max: 1 },
+    ]);
     assert.equal(await status(client, 'good'), 'ok');
     assert.equal(await status(client, 'good'), LIMITED);
     assert.equal(await status(client, 'free'), 'ok');

@@ -37,12 +37,14 @@ describe('bad input', () => {
     assert.ok(isSanitized || more < bound, `${more} bytes more resident`);
   }
 
-  // Sends until the server has enough, and returns how much went out.
-  async function sendEndlessly(ws, makeFrame, total) {
+  // Sends until the server has enough, and returns how much went out. Each round lets the event
+  // loop look for what came back.
+  async function sendEndlessly(ws, makeBytes, total) {
     let sent = 0;
     while (sent < total && !ws.raw.isEnded && ws.raw.bytes.length === 0) {
-      const bytes = makeFrame(sent);
+      const bytes = makeBytes(sent === 0 ? TEXT : CONTINUATION);
       await ws.send(bytes);
+      await new Promise(setImmediate);
       sent += bytes.length;
     }
     return sent;
@@ -53,9 +55,16 @@ describe('bad input', () => {
       assertFlat(16 * MB, async () => {
         const ws = await RawWebSocket.open(daemon.port);
         const piece = Buffer.alloc(size, 0x20);
-        const opcode = (sent) => (sent === 0 ? TEXT : CONTINUATION);
-        const sent = await sendEndlessly(ws,
-          (done) => frame(opcode(done), piece, { fin: false }), 40 * MB);
+        const more = Buffer.concat(
+          Array.from({ length: Math.ceil(65_536 / size) }, () =>
+            frame(CONTINUATION, piece, { fin: false }),
+          ),
+        );
+        const sent = await sendEndlessly(
+          ws,
+          (opcode) => (opcode === TEXT ? frame(TEXT, piece, { fin: false }) : more),
+          40 * MB,
+        );
         assert.ok(sent < 40 * MB, 'closed long before the end');
         await ws.expectClose(1009);
         await assertServes();
@@ -65,22 +74,27 @@ describe('bad input', () => {
   test('endless empty fragments cost nothing', { timeout: 60_000 * patience }, () =>
     assertFlat(8 * MB, async () => {
       const ws = await RawWebSocket.open(daemon.port);
-      const empty = Buffer.concat(Array.from({ length: 1000 }, () =>
-        frame(CONTINUATION, '', { fin: false })));
+      const empty = Buffer.concat(
+        Array.from({ length: 1000 }, () => frame(CONTINUATION, '', { fin: false })),
+      );
       await ws.send(text('{"id":1,"jsonrpc":"2.0",', { fin: false }));
       for (let i = 0; i < 200; i++) await ws.send(empty);
       await ws.send(frame(CONTINUATION, '"method":"ping"}'));
       assert.equal(JSON.parse((await ws.message()).payload).id, 1);
       await ws.close();
-    }));
+    }),
+  );
 
-  test('announced messages that never come cost no memory', () => assertFlat(32 * MB, async () => {
-    const crowd = await Promise.all(Array.from({ length: 200 }, () => RawWebSocket.open(daemon.port)));
-    const announced = frame(TEXT, 'only this', { form: 64, claims: MB });
-    await Promise.all(crowd.map((ws) => ws.send(announced)));
-    await assertServes();
-    for (const ws of crowd) ws.destroy();
-  }));
+  test('announced messages that never come cost no memory', () =>
+    assertFlat(32 * MB, async () => {
+      const crowd = await Promise.all(
+        Array.from({ length: 200 }, () => RawWebSocket.open(daemon.port)),
+      );
+      const announced = frame(TEXT, 'only this', { form: 64, claims: MB });
+      await Promise.all(crowd.map((ws) => ws.send(announced)));
+      await assertServes();
+      for (const ws of crowd) ws.destroy();
+    }));
 
   test('a frame that claims 2^63 bytes ends with 1009', async () => {
     const ws = await RawWebSocket.open(daemon.port);
@@ -88,8 +102,10 @@ describe('bad input', () => {
     await ws.expectClose(1009);
   });
 
-  test('random bytes after the handshake end the connection and nothing else',
-    { timeout: 120_000 }, async () => {
+  test(
+    'random bytes after the handshake end the connection and nothing else',
+    { timeout: 120_000 },
+    async () => {
       const connections = isSanitized ? 2000 : 10_000;
       const lanes = 50;
       const noise = makeNoise(20_240_229);
@@ -97,7 +113,9 @@ describe('bad input', () => {
       const lane = async () => {
         while (left-- > 0) {
           const raw = await RawSocket.connect(daemon.port);
-          await raw.write(Buffer.concat([Buffer.from(upgradeRequest('/')), noise(16 + (left % 300))]));
+          await raw.write(
+            Buffer.concat([Buffer.from(upgradeRequest('/')), noise(16 + (left % 300))]),
+          );
           raw.end();
           const answer = await raw.readToEnd();
           assert.match(answer.subarray(0, 12).toString('latin1'), /^HTTP\/1.1 101$/);
@@ -106,19 +124,22 @@ describe('bad input', () => {
       };
       await Promise.all(Array.from({ length: lanes }, lane));
       await assertServes();
-    });
+    },
+  );
 
   test('random bytes instead of a handshake are refused or dropped', async () => {
     const noise = makeNoise(4711);
     for (let batch = 0; batch < 10; batch++) {
-      await Promise.all(Array.from({ length: 50 }, async () => {
-        const raw = await RawSocket.connect(daemon.port);
-        await raw.write(noise(300));
-        raw.end();
-        const answer = (await raw.readToEnd()).toString('latin1');
-        assert.match(answer, /^(HTTP\/1\.1 [45]\d\d |$)/);
-        raw.destroy();
-      }));
+      await Promise.all(
+        Array.from({ length: 50 }, async () => {
+          const raw = await RawSocket.connect(daemon.port);
+          await raw.write(noise(300));
+          raw.end();
+          const answer = (await raw.readToEnd()).toString('latin1');
+          assert.match(answer, /^(HTTP\/1\.1 [45]\d\d |$)/);
+          raw.destroy();
+        }),
+      );
     }
     await assertServes();
   });
@@ -137,11 +158,23 @@ describe('bad input', () => {
 
   test('requests with bytes changed at random never end the daemon', async () => {
     const noise = makeNoise(31_337);
-    const model = Buffer.from(JSON.stringify([
-      { id: 1, jsonrpc: '2.0', method: 'subscribe', params: { topic: 'a/+', since: -1000, limit: 5 } },
-      { id: 'x', jsonrpc: '2.0', method: 'publish', params: { topic: 'a/b', message: [1.5, 'é'] } },
-      { id: 2, jsonrpc: '2.0', method: 'set', params: { key: 'k', value: 'v', ttl: 1 } },
-    ]));
+    const model = Buffer.from(
+      JSON.stringify([
+        {
+          id: 1,
+          jsonrpc: '2.0',
+          method: 'subscribe',
+          params: { topic: 'a/+', since: -1000, limit: 5 },
+        },
+        {
+          id: 'x',
+          jsonrpc: '2.0',
+          method: 'publish',
+          params: { topic: 'a/b', message: [1.5, 'é'] },
+        },
+        { id: 2, jsonrpc: '2.0', method: 'set', params: { key: 'k', value: 'v', ttl: 1 } },
+      ]),
+    );
     const client = await Client.connect(daemon);
     for (let i = 0; i < 2000; i++) {
       const bytes = Buffer.from(model);
@@ -155,22 +188,29 @@ describe('bad input', () => {
     await assertServes();
   });
 
-  test('a client that writes without reading its answers does not make the daemon grow',
-    { timeout: 60_000 * patience }, () => assertFlat(48 * MB, async () => {
-      const ws = await RawWebSocket.open(daemon.port);
-      ws.raw.pause();
-      const batch = Buffer.concat(Array.from({ length: 1000 }, () =>
-        text('{"id":1,"jsonrpc":"2.0","method":"ping","params":[]}')));
-      // The server either stops reading us, so that a write stays unfinished, or closes with 1013.
-      let isStuck = false;
-      for (let i = 0; i < 400 && !isStuck && !ws.raw.socket.destroyed; i++) {
-        const written = ws.send(batch).then(() => false);
-        const timer = new Promise((resolve) => setTimeout(resolve, 1000, true));
-        isStuck = await Promise.race([written, timer]);
-      }
-      ws.destroy();
-      await assertServes();
-    }));
+  test(
+    'a client that writes without reading its answers does not make the daemon grow',
+    { timeout: 60_000 * patience },
+    () =>
+      assertFlat(48 * MB, async () => {
+        const ws = await RawWebSocket.open(daemon.port);
+        ws.raw.pause();
+        const batch = Buffer.concat(
+          Array.from({ length: 1000 }, () =>
+            text('{"id":1,"jsonrpc":"2.0","method":"ping","params":[]}'),
+          ),
+        );
+        // The server stops reading us, so that a write stays unfinished, or closes with 1013.
+        let isStuck = false;
+        for (let i = 0; i < 400 && !isStuck && !ws.raw.socket.destroyed; i++) {
+          const written = ws.send(batch).then(() => false);
+          const timer = new Promise((resolve) => setTimeout(resolve, 1000, true));
+          isStuck = await Promise.race([written, timer]);
+        }
+        ws.destroy();
+        await assertServes();
+      }),
+  );
 
   test('everything together left it well', async () => {
     daemon.program.assertNoReport();

@@ -11,11 +11,21 @@ import { fullToken } from './lib/token.mjs';
 import { DEADLINE_MS, patience } from './lib/wait.mjs';
 
 const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
-const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-dev-shm-usage',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-dev-shm-usage',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
 const clientPath = join(
-  dirname(createRequire(import.meta.url).resolve('eventhub-jsclient')), 'eventhub.umd.js');
+  dirname(createRequire(import.meta.url).resolve('eventhub-jsclient')),
+  'eventhub.umd.js',
+);
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>eventhub</title>
 <link rel="icon" href="data:,"><script src="/eventhub.umd.js"></script>`;
@@ -78,24 +88,38 @@ describe('in Chromium', { timeout: 120_000 * patience }, () => {
     assert.equal((await seen(two, 'chat', 1))[0].message, 'hello from one 🦄');
     await two.evaluate(() => window.hub.publish('chat/b', { reply: [1, 2] }));
     const heard = await seen(one, 'chat', 2);
-    assert.deepEqual(heard.map((message) => [message.topic, message.message]),
-      [['chat/a', 'hello from one 🦄'], ['chat/b', { reply: [1, 2] }]]);
+    assert.deepEqual(
+      heard.map((message) => [message.topic, message.message]),
+      [
+        ['chat/a', 'hello from one 🦄'],
+        ['chat/b', { reply: [1, 2] }],
+      ],
+    );
   });
 
   test('a page recovers the history that it missed', async () => {
     const [one, two] = pages;
     const ids = await one.evaluate(async () => {
       const sent = [];
-      for (const message of ['1', '2', '3']) sent.push((await window.hub.publish('past', message)).id);
+      for (const message of ['1', '2', '3'])
+        sent.push((await window.hub.publish('past', message)).id);
       return sent;
     });
-    const result = await two.evaluate((sinceEventId) =>
-      window.hub.subscribe('past', window.collect('past'), { sinceEventId }), ids[0]);
+    const result = await two.evaluate(
+      (sinceEventId) => window.hub.subscribe('past', window.collect('past'), { sinceEventId }),
+      ids[0],
+    );
     assert.equal(result.recovered, true);
     const messages = await seen(two, 'past', 2);
-    assert.deepEqual(messages.map((message) => message.id), ids.slice(1));
+    assert.deepEqual(
+      messages.map((message) => message.id),
+      ids.slice(1),
+    );
     const log = await two.evaluate(() => window.hub.getEventlog('past', { since: -60_000 }));
-    assert.deepEqual(log.items.map((item) => item.message), ['1', '2', '3']);
+    assert.deepEqual(
+      log.items.map((item) => item.message),
+      ['1', '2', '3'],
+    );
   });
 
   test('pages share the key/value store', async () => {
@@ -124,25 +148,34 @@ describe('in Chromium', { timeout: 120_000 * patience }, () => {
 
   test('a page may give its token as a subprotocol', () =>
     withDaemon({ DISABLE_AUTH: 'false', ALLOWED_ORIGINS: origin }, async (strict) => {
-      const open = (token) => pages[0].evaluate(([url, one]) => new Promise((resolve) => {
-        const socket = new WebSocket(url, ['eventhub.v1', `eventhub.auth.${one}`]);
-        socket.onopen = () => {
-          resolve(socket.protocol);
-          socket.close();
-        };
-        socket.onerror = () => resolve('refused');
-      }), [strict.url, token]);
+      const open = (token) =>
+        pages[0].evaluate(
+          ([url, one]) =>
+            new Promise((resolve) => {
+              const socket = new WebSocket(url, ['eventhub.v1', `eventhub.auth.${one}`]);
+              socket.onopen = () => {
+                resolve(socket.protocol);
+                socket.close();
+              };
+              socket.onerror = () => resolve('refused');
+            }),
+          [strict.url, token],
+        );
       assert.equal(await open(fullToken()), 'eventhub.v1');
       assert.equal(await open('bad'), 'refused');
     }));
 
   test('a page of another origin is kept out', () =>
     withDaemon({ ALLOWED_ORIGINS: 'https://elsewhere.example' }, async (strict) => {
-      const outcome = await pages[0].evaluate((url) => new Promise((resolve) => {
-        const socket = new WebSocket(url);
-        socket.onopen = () => resolve('open');
-        socket.onerror = () => resolve('refused');
-      }), strict.url);
+      const outcome = await pages[0].evaluate(
+        (url) =>
+          new Promise((resolve) => {
+            const socket = new WebSocket(url);
+            socket.onopen = () => resolve('open');
+            socket.onerror = () => resolve('refused');
+          }),
+        strict.url,
+      );
       assert.equal(outcome, 'refused');
     }));
 });

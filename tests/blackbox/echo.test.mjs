@@ -4,7 +4,12 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import {
-  closeTests, controlTests, fragmentTests, headerTests, lengthTests, utf8Tests,
+  closeTests,
+  controlTests,
+  fragmentTests,
+  headerTests,
+  lengthTests,
+  utf8Tests,
 } from './lib/framing_suite.mjs';
 import { Program, freePort, requiredBinary } from './lib/process.mjs';
 import { DEADLINE_MS, eventually, withDeadline } from './lib/wait.mjs';
@@ -57,7 +62,10 @@ describe('echo server', () => {
 
   for (const [name, define] of Object.entries(suites)) describe(name, () => define(target));
 
-  for (const [name, opcode] of [['text', TEXT], ['binary', BINARY]]) {
+  for (const [name, opcode] of [
+    ['text', TEXT],
+    ['binary', BINARY],
+  ]) {
     for (const length of [0, 1, 125, 126, 65_535, 65_536, 70_000]) {
       test(`a ${name} of ${length} bytes comes back as it went`, async () => {
         const ws = await RawWebSocket.open(port);
@@ -102,7 +110,11 @@ describe('echo server', () => {
   test('a message in 100,000 fragments comes back', async () => {
     const ws = await RawWebSocket.open(port);
     const payload = Buffer.alloc(100_000, 'many ');
-    const frames = fragments(TEXT, payload, Array.from({ length: 99_999 }, (_, i) => i + 1));
+    const frames = fragments(
+      TEXT,
+      payload,
+      Array.from({ length: 99_999 }, (_, i) => i + 1),
+    );
     await ws.send(...frames);
     assert.ok(payload.equals(await echoed(ws, TEXT)));
     await ws.close();
@@ -130,6 +142,9 @@ describe('echo server', () => {
       });
     });
     assert.equal(await withDeadline(done, 'close'), 1000);
-    assert.deepEqual(answers, [['text', false], ['bytes', true]]);
+    assert.deepEqual(answers, [
+      ['text', false],
+      ['bytes', true],
+    ]);
   });
 });

@@ -22,7 +22,11 @@ async function connected(url, token, options) {
 function collector() {
   const messages = [];
   const callback = (message) => messages.push(message);
-  return { messages, callback, upTo: (n) => eventually(() => messages.length >= n, `${n} messages`) };
+  return {
+    messages,
+    callback,
+    upTo: (n) => eventually(() => messages.length >= n, `${n} messages`),
+  };
 }
 
 describe('eventhub-jsclient', () => {
@@ -37,8 +41,11 @@ describe('eventhub-jsclient', () => {
     const hub = await connected(daemon.url);
     const exact = collector();
     const pattern = collector();
-    assert.deepEqual(await hub.subscribe('js/a', exact.callback),
-      { action: 'subscribe', status: 'ok', topic: 'js/a' });
+    assert.deepEqual(await hub.subscribe('js/a', exact.callback), {
+      action: 'subscribe',
+      status: 'ok',
+      topic: 'js/a',
+    });
     await hub.subscribe('js/+', pattern.callback);
     const sent = await hub.publish('js/a', 'hello');
     assert.deepEqual(sent, { action: 'publish', id: sent.id, status: 'ok', topic: 'js/a' });
@@ -46,7 +53,10 @@ describe('eventhub-jsclient', () => {
     await exact.upTo(1);
     await pattern.upTo(2);
     assert.deepEqual(exact.messages, [{ id: sent.id, message: 'hello', topic: 'js/a' }]);
-    assert.deepEqual(pattern.messages.map((one) => one.message), ['hello', 'world']);
+    assert.deepEqual(
+      pattern.messages.map((one) => one.message),
+      ['hello', 'world'],
+    );
     await hub.disconnect();
   });
 
@@ -81,9 +91,15 @@ describe('eventhub-jsclient', () => {
     const ids = [];
     for (const message of ['1', '2', '3']) ids.push((await hub.publish('js/log', message)).id);
     const since = await hub.getEventlog('js/log', { since: -60_000 });
-    assert.deepEqual(since.items.map((one) => one.message), ['1', '2', '3']);
+    assert.deepEqual(
+      since.items.map((one) => one.message),
+      ['1', '2', '3'],
+    );
     const after = await hub.getEventlog('js/log', { sinceEventId: ids[0], limit: 10 });
-    assert.deepEqual(after.items.map((one) => one.id), ids.slice(1));
+    assert.deepEqual(
+      after.items.map((one) => one.id),
+      ids.slice(1),
+    );
     await hub.disconnect();
   });
 
@@ -98,8 +114,14 @@ describe('eventhub-jsclient', () => {
     await hub.publish('js/past', 'third');
     await since.upTo(3);
     await afterId.upTo(2);
-    assert.deepEqual(since.messages.map((one) => one.message), ['first', 'second', 'third']);
-    assert.deepEqual(afterId.messages.map((one) => one.message), ['second', 'third']);
+    assert.deepEqual(
+      since.messages.map((one) => one.message),
+      ['first', 'second', 'third'],
+    );
+    assert.deepEqual(
+      afterId.messages.map((one) => one.message),
+      ['second', 'third'],
+    );
     await hub.disconnect();
   });
 
@@ -114,13 +136,23 @@ describe('eventhub-jsclient', () => {
       return true;
     });
     await hub.set('js/short', 'value', 1);
-    await eventually(() => hub.get('js/short').then(() => false, () => true), 'expiry');
+    await eventually(
+      () =>
+        hub.get('js/short').then(
+          () => false,
+          () => true,
+        ),
+      'expiry',
+    );
     await hub.disconnect();
   });
 
   test('is told of errors', async () => {
     const hub = await connected(daemon.url);
-    await assert.rejects(hub.subscribe('/bad/', () => {}), { code: -32602 });
+    await assert.rejects(
+      hub.subscribe('/bad/', () => {}),
+      { code: -32602 },
+    );
     await assert.rejects(hub.publish('bad/#', 'x'), { code: -32602 });
     await hub.disconnect();
   });
@@ -178,8 +210,14 @@ describe('eventhub-jsclient, cut off', () => {
       await pattern.upTo(number);
     }
     const expected = Array.from({ length: number }, (_, i) => String(i));
-    assert.deepEqual(topic.messages.map((one) => one.message), expected);
-    assert.deepEqual(pattern.messages.map((one) => one.message), expected);
+    assert.deepEqual(
+      topic.messages.map((one) => one.message),
+      expected,
+    );
+    assert.deepEqual(
+      pattern.messages.map((one) => one.message),
+      expected,
+    );
     await hub.disconnect();
     await steady.disconnect();
   });
@@ -196,8 +234,10 @@ describe('eventhub-jsclient with a token', () => {
     await hub.publish('may/x', 'y');
     await all.upTo(1);
     assert.equal(all.messages[0].origin, 'js');
-    await assert.rejects(hub.subscribe('#', () => {}),
-      { code: -32602, data: 'You are not allowed to subscribe to topic: #' });
+    await assert.rejects(
+      hub.subscribe('#', () => {}),
+      { code: -32602, data: 'You are not allowed to subscribe to topic: #' },
+    );
     await assert.rejects(hub.publish('may', 'x'), { data: 'Insufficient access to topic: may' });
     await hub.disconnect();
   });

@@ -60,6 +60,12 @@ describe('eventlog', () => {
     assert.deepEqual(await since(Date.now() + 3_600_000), []);
   });
 
+  test('since 0 asks for no history', async () => {
+    const { client } = held;
+    await client.publish('log/zero', 1);
+    assert.deepEqual((await client.eventlog('log/zero', { since: 0 })).items, []);
+  });
+
   test('since a negative number counts back from now', async () => {
     const { client } = held;
     const now = Date.now();
@@ -108,7 +114,10 @@ describe('eventlog', () => {
     const all = await client.eventlog('merge/#', { since: -60_000 });
     assert.deepEqual([all.items, all.recovered], [sent, true]);
     const single = await client.eventlog('merge/+', { since: -60_000 });
-    assert.deepEqual(single.items, sent.filter((one) => /^merge\/.$/.test(one.topic)));
+    assert.deepEqual(
+      single.items,
+      sent.filter((one) => /^merge\/.$/.test(one.topic)),
+    );
     const tail = await client.eventlog('merge/#', { sinceEventId: sent[9].id, limit: 4 });
     assert.deepEqual([tail.items, tail.recovered], [sent.slice(-4), false]);
     const rest = await client.eventlog('merge/#', { sinceEventId: sent[9].id });
@@ -150,7 +159,10 @@ describe('the timestamp of a message', () => {
     const t = Date.now() - 100_000;
     const at = (timestamp) => client.publish('stamp', 'x', { timestamp });
     const ids = [await at(t), await at(t + 5), await at(t + 5), await at(t + 6)];
-    assert.deepEqual(ids.slice(0, 2).map((id) => parseId(id)[0]), [BigInt(t), BigInt(t + 5)]);
+    assert.deepEqual(
+      ids.slice(0, 2).map((id) => parseId(id)[0]),
+      [BigInt(t), BigInt(t + 5)],
+    );
     const before = Date.now();
     ids.push(await at(t));
     assert.ok(parseId(ids[4])[0] >= BigInt(before - 1000), "the server's own next id");

@@ -28,35 +28,48 @@ describe('descriptor exhaustion', () => {
   const DESCRIPTORS = 80;
 
   test('pauses accepting without spinning, serves who is in, and recovers', () =>
-    withDaemon({}, async (daemon) => {
-      const [one, two] = [await Client.connect(daemon), await Client.connect(daemon)];
-      await one.subscribe('inside');
-      const crowd = await Promise.all(
-        Array.from({ length: 2 * DESCRIPTORS }, () => RawSocket.connect(daemon.port)));
-      for (const raw of crowd) await raw.write(upgradeRequest('/'));
-      await eventually(() => crowd.filter((raw) => raw.bytes.length > 0).length > DESCRIPTORS / 4,
-        'answers to a part of the crowd');
-      const share = await cpuShare(daemon.program, 1000);
-      assert.ok(share < (isSanitized ? 0.5 : 0.2), `CPU share ${share}`);
-      for (let i = 0; i < 20; i++) {
-        const id = await two.publish('inside', i);
-        assert.equal((await one.delivery()).json.result.id, id);
-      }
-      for (const raw of crowd) raw.destroy();
-      const late = await eventually(() => Client.connect(daemon), 'room for a newcomer');
-      assert.equal(typeof (await late.result('ping', [])).pong, 'number');
-      for (const client of [one, two, late]) await client.close();
-    }, { descriptors: DESCRIPTORS }));
+    withDaemon(
+      {},
+      async (daemon) => {
+        const [one, two] = [await Client.connect(daemon), await Client.connect(daemon)];
+        await one.subscribe('inside');
+        const crowd = await Promise.all(
+          Array.from({ length: 2 * DESCRIPTORS }, () => RawSocket.connect(daemon.port)),
+        );
+        for (const raw of crowd) await raw.write(upgradeRequest('/'));
+        await eventually(
+          () => crowd.filter((raw) => raw.bytes.length > 0).length > DESCRIPTORS / 4,
+          'answers to a part of the crowd',
+        );
+        const share = await cpuShare(daemon.program, 1000);
+        assert.ok(share < (isSanitized ? 0.5 : 0.2), `CPU share ${share}`);
+        for (let i = 0; i < 20; i++) {
+          const id = await two.publish('inside', i);
+          assert.equal((await one.delivery()).json.result.id, id);
+        }
+        for (const raw of crowd) raw.destroy();
+        const late = await eventually(() => Client.connect(daemon), 'room for a newcomer');
+        assert.equal(typeof (await late.result('ping', [])).pong, 'number');
+        for (const client of [one, two, late]) await client.close();
+      },
+      { descriptors: DESCRIPTORS },
+    ));
 
-  test('comes and goes many times', () => withDaemon({}, async (daemon) => {
-    for (let round = 0; round < 5; round++) {
-      const crowd = await Promise.all(
-        Array.from({ length: 2 * DESCRIPTORS }, () => RawSocket.connect(daemon.port)));
-      for (const raw of crowd) raw.reset();
-      const client = await eventually(() => Client.connect(daemon), `room in round ${round}`);
-      await client.close();
-    }
-  }, { descriptors: DESCRIPTORS }));
+  test('comes and goes many times', () =>
+    withDaemon(
+      {},
+      async (daemon) => {
+        for (let round = 0; round < 5; round++) {
+          const crowd = await Promise.all(
+            Array.from({ length: 2 * DESCRIPTORS }, () => RawSocket.connect(daemon.port)),
+          );
+          for (const raw of crowd) raw.reset();
+          const client = await eventually(() => Client.connect(daemon), `room in round ${round}`);
+          await client.close();
+        }
+      },
+      { descriptors: DESCRIPTORS },
+    ));
 });
 
 describe('a reader that stalls', () => {
@@ -64,8 +77,10 @@ describe('a reader that stalls', () => {
   const SIZE = 64_000;
   const daemon = useDaemon({ MAX_SEND_QUEUE: String(QUEUE), MAX_CACHE_LENGTH: '10' });
 
-  test('is closed with 1013, costs MAX_SEND_QUEUE, and delays nobody',
-    { timeout: 60_000 * patience }, async () => {
+  test(
+    'is closed with 1013, costs MAX_SEND_QUEUE, and delays nobody',
+    { timeout: 60_000 * patience },
+    async () => {
       const stalled = await subscribeRaw(daemon, 'bulk');
       const reader = await Client.connect(daemon);
       const publisher = await Client.connect(daemon);
@@ -89,7 +104,8 @@ describe('a reader that stalls', () => {
       await stalled.expectClose(1013);
       await publisher.close();
       await reader.close();
-    });
+    },
+  );
 
   test('gets whole messages up to the close', async () => {
     const stalled = await subscribeRaw(daemon, 'whole');
@@ -106,7 +122,11 @@ describe('a reader that stalls', () => {
       }
       if (one.opcode === 1) seen.push(JSON.parse(one.payload).result.message[0]);
     }
-    assert.deepEqual(seen, seen.map((_, i) => i), 'from the first, without a gap');
+    assert.deepEqual(
+      seen,
+      seen.map((_, i) => i),
+      'from the first, without a gap',
+    );
     stalled.destroy();
     await publisher.close();
   });
@@ -117,8 +137,14 @@ describe('a reader that stalls', () => {
     await publisher.close();
     const ws = await RawWebSocket.open(daemon.port);
     ws.raw.pause();
-    const ask = text(JSON.stringify(
-      { id: 1, jsonrpc: '2.0', method: 'eventlog', params: { topic: 'answers', since: -600_000 } }));
+    const ask = text(
+      JSON.stringify({
+        id: 1,
+        jsonrpc: '2.0',
+        method: 'eventlog',
+        params: { topic: 'answers', since: -600_000 },
+      }),
+    );
     for (let i = 0; i < 100; i++) await ws.send(ask);
     ws.raw.resume();
     let answers = 0;
@@ -133,7 +159,8 @@ describe('a reader that stalls', () => {
 
   test('among many, does not hold up the others', async () => {
     const stalled = await Promise.all(
-      Array.from({ length: 20 }, () => subscribeRaw(daemon, 'many')));
+      Array.from({ length: 20 }, () => subscribeRaw(daemon, 'many')),
+    );
     for (const ws of stalled) ws.raw.pause();
     const reader = await Client.connect(daemon);
     await reader.subscribe('many');
@@ -155,9 +182,11 @@ describe('peers that reset', () => {
     await witness.subscribe('#');
     for (let i = 0; i < 300; i++) {
       const raw = await RawSocket.connect(daemon.port);
-      const bytes = Buffer.concat([Buffer.from(upgradeRequest('/')),
+      const bytes = Buffer.concat([
+        Buffer.from(upgradeRequest('/')),
         text('{"id":1,"jsonrpc":"2.0","method":"subscribe","params":{"topic":"#","since":-1000}}'),
-        text('{"id":1,"jsonrpc":"2.0","method":"publish","params":{"topic":"reset","message":1}}')]);
+        text('{"id":1,"jsonrpc":"2.0","method":"publish","params":{"topic":"reset","message":1}}'),
+      ]);
       await raw.write(bytes.subarray(0, Math.floor((bytes.length * i) / 300)));
       raw.reset();
     }

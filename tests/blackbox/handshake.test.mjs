@@ -39,7 +39,9 @@ describe('a handshake is accepted', () => {
     'Connection as a list': { Connection: 'keep-alive, Upgrade' },
     'Connection as a list without spaces': { Connection: 'keep-alive,Upgrade,x' },
     'Connection in two lines': { Connection: ['keep-alive', 'Upgrade'] },
-    'an offered extension': { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' },
+    'an offered extension': {
+      'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits',
+    },
     'an Origin': { Origin: 'https://anywhere.example' },
     'cookies and other headers': { Cookie: 'a=b; c=d', 'User-Agent': 'x', 'X-Empty': '' },
   };
@@ -47,7 +49,10 @@ describe('a handshake is accepted', () => {
     test(`with ${name}`, () => assertAccepted({ headers }));
   }
 
-  for (const [name, change] of [['lower', (s) => s.toLowerCase()], ['upper', (s) => s.toUpperCase()]]) {
+  for (const [name, change] of [
+    ['lower', (s) => s.toLowerCase()],
+    ['upper', (s) => s.toUpperCase()],
+  ]) {
     test(`with header names in ${name} case`, async () => {
       const request = upgradeRequest('/').replace(/^[A-Za-z-]+(?=: )/gm, change);
       const raw = await RawSocket.connect(daemon.port);
@@ -58,7 +63,9 @@ describe('a handshake is accepted', () => {
   }
 
   test('and frames in the same packet are served', async () => {
-    const ws = await RawWebSocket.open(daemon.port, { first: Buffer.concat([text(PING), text(PING)]) });
+    const ws = await RawWebSocket.open(daemon.port, {
+      first: Buffer.concat([text(PING), text(PING)]),
+    });
     assert.equal(JSON.parse((await ws.message()).payload).id, 1);
     assert.equal(JSON.parse((await ws.message()).payload).id, 1);
     await ws.close();
@@ -114,8 +121,10 @@ describe('a handshake is refused', () => {
     'with an empty key': [400, upgradeRequest('/', { 'Sec-WebSocket-Key': '' })],
     'with a short key': [400, upgradeRequest('/', { 'Sec-WebSocket-Key': 'c2hvcnQ=' })],
     'with a long key': [400, upgradeRequest('/', { 'Sec-WebSocket-Key': `${'A'.repeat(24)}==` })],
-    'with a key that is not base64': [400,
-      upgradeRequest('/', { 'Sec-WebSocket-Key': '!!!!!!!!!!!!!!!!!!!!!!==' })],
+    'with a key that is not base64': [
+      400,
+      upgradeRequest('/', { 'Sec-WebSocket-Key': '!!!!!!!!!!!!!!!!!!!!!!==' }),
+    ],
     'without a host': [400, upgradeRequest('/', { Host: undefined })],
     'with a broken escape in the path': [400, upgradeRequest('/%zz')],
     'with a cut escape in the path': [400, upgradeRequest('/%4')],
@@ -126,15 +135,29 @@ describe('a handshake is refused', () => {
     'with a space before the colon': [400, upgradeRequest('/').replace('Upgrade:', 'Upgrade :')],
     'with a folded header': [400, upgradeRequest('/', { 'X-Folded': 'a\r\n b' })],
     'with a NUL in a header': [400, upgradeRequest('/', { 'X-Nul': 'a\0b' })],
-    'with a header without a colon': [400, upgradeRequest('/').replace('\r\n\r\n', '\r\nbad\r\n\r\n')],
-    'with a header without a name': [400, upgradeRequest('/').replace('\r\n\r\n', '\r\n: x\r\n\r\n')],
+    'with a header without a colon': [
+      400,
+      upgradeRequest('/').replace('\r\n\r\n', '\r\nbad\r\n\r\n'),
+    ],
+    'with a header without a name': [
+      400,
+      upgradeRequest('/').replace('\r\n\r\n', '\r\n: x\r\n\r\n'),
+    ],
     'in no HTTP at all': [400, 'hello there\r\n\r\n'],
     'with version 8': [426, upgradeRequest('/', { 'Sec-WebSocket-Version': '8' })],
     'with version 14': [426, upgradeRequest('/', { 'Sec-WebSocket-Version': '14' })],
-    'with a version that is no number': [426, upgradeRequest('/', { 'Sec-WebSocket-Version': 'x' })],
+    'with a version that is no number': [
+      426,
+      upgradeRequest('/', { 'Sec-WebSocket-Version': 'x' }),
+    ],
     'with a header of 20 kB': [431, upgradeRequest('/', { 'X-Large': 'x'.repeat(20_000) })],
-    'with many headers over 16 kB in all': [431, upgradeRequest('/',
-      Object.fromEntries(Array.from({ length: 90 }, (_, i) => [`X-${i}`, 'y'.repeat(200)])))],
+    'with many headers over 16 kB in all': [
+      431,
+      upgradeRequest(
+        '/',
+        Object.fromEntries(Array.from({ length: 90 }, (_, i) => [`X-${i}`, 'y'.repeat(200)])),
+      ),
+    ],
     'with a path of 20 kB': [431, upgradeRequest(`/${'p'.repeat(20_000)}`)],
   };
   for (const [name, [status, bytes]] of Object.entries(refusals)) {
@@ -183,8 +206,13 @@ describe('ALLOWED_ORIGINS', () => {
     test(`lets ${origin} in`, async () => (await open({ Origin: origin })).destroy());
   }
 
-  for (const origin of ['https://evil.example', 'https://app.example.evil', 'http://app.example',
-    'http://localhost:3001', 'null']) {
+  for (const origin of [
+    'https://evil.example',
+    'https://app.example.evil',
+    'http://app.example',
+    'http://localhost:3001',
+    'null',
+  ]) {
     test(`refuses ${origin} by 403`, async () => {
       assertRefusal(await exchange(daemon.port, upgradeRequest('/', { Origin: origin })), 403);
     });

@@ -1,5 +1,6 @@
 // Plain HTTP on the same port.
 import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
 import { describe, test } from 'node:test';
 import { useDaemon, withDaemon } from './lib/daemon.mjs';
 import { assertRefusal, exchange, get, readResponse, request, requestText } from './lib/http.mjs';
@@ -8,8 +9,18 @@ import { Client } from './lib/rpc.mjs';
 import { RawSocket } from './lib/socket.mjs';
 import { eventually } from './lib/wait.mjs';
 
-const GAUGES = ['worker_count', 'redis_publish_delay_ms', 'current_connections_count', 'eventloop_delay_ms'];
-const COUNTERS = ['publish_count', 'redis_connection_fail_count', 'total_connect_count', 'total_disconnect_count'];
+const GAUGES = [
+  'worker_count',
+  'redis_publish_delay_ms',
+  'current_connections_count',
+  'eventloop_delay_ms',
+];
+const COUNTERS = [
+  'publish_count',
+  'redis_connection_fail_count',
+  'total_connect_count',
+  'total_disconnect_count',
+];
 const NAMES = [...GAUGES, ...COUNTERS];
 
 describe('plain HTTP', () => {
@@ -61,10 +72,23 @@ describe('plain HTTP', () => {
         headers: { Origin: 'https://app.example', 'Access-Control-Request-Method': 'GET' },
       });
       assert.equal(response.status, 204);
-      assert.ok(['*', 'https://app.example'].includes(response.headers['access-control-allow-origin']));
+      assert.ok(
+        ['*', 'https://app.example'].includes(response.headers['access-control-allow-origin']),
+      );
       assert.match(response.headers['access-control-allow-methods'], /\bGET\b/);
     }
   });
+
+  for (const [name, method, headers] of [
+    ['a stream of events', 'GET', { Accept: 'text/event-stream' }],
+    ['a publish', 'POST', { 'Content-Length': '0' }],
+  ]) {
+    test(`${name}, which comes later, is refused and not misunderstood`, async () => {
+      const response = await request(daemon.port, method, '/some/topic', { headers });
+      assert.ok(response.status >= 400, `status ${response.status}`);
+      assertRefusal(response, response.status);
+    });
+  }
 
   test('a connection is kept for more requests', async () => {
     const raw = await RawSocket.connect(daemon.port);
@@ -81,8 +105,10 @@ describe('plain HTTP', () => {
 
   test('pipelined requests are answered in order', async () => {
     const raw = await RawSocket.connect(daemon.port);
-    const paths = Array.from({ length: 30 }, (_, i) =>
-      ['/healthz', '/metrics?format=json', '/readyz'][i % 3]);
+    const paths = Array.from(
+      { length: 30 },
+      (_, i) => ['/healthz', '/metrics?format=json', '/readyz'][i % 3],
+    );
     await raw.write(paths.map((path) => requestText('GET', path)).join(''));
     for (const path of paths) {
       const { status, body } = await readResponse(raw);
@@ -127,9 +153,14 @@ describe('plain HTTP', () => {
     'an escaped NUL': ['GET /a%00b HTTP/1.1\r\nHost: x\r\n\r\n', 400],
     'no host': ['GET /healthz HTTP/1.1\r\n\r\n', 400],
     'two hosts': ['GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n', 400],
-    'two lengths': ['GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
-    'a length and chunks':
-      ['GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 400],
+    'two lengths': [
+      'GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+      400,
+    ],
+    'a length and chunks': [
+      'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+    ],
     'a length that is no number': ['GET / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n', 400],
     'a method that is none': ['G@T / HTTP/1.1\r\nHost: x\r\n\r\n', 400],
     'no version': ['GET /\r\nHost: x\r\n\r\n', 400],
@@ -151,6 +182,26 @@ describe('plain HTTP', () => {
   }
 });
 
+describe('CORS with ALLOWED_ORIGINS', () => {
+  const daemon = useDaemon({ ALLOWED_ORIGINS: 'https://app.example' });
+
+  const allowed = async (method, path, Origin) =>
+    (await request(daemon.port, method, path, { headers: { Origin } })).headers[
+      'access-control-allow-origin'
+    ];
+
+  test('names an allowed origin, and only that', async () => {
+    for (const [method, path] of [
+      ['OPTIONS', '/topic'],
+      ['GET', '/metrics'],
+    ]) {
+      assert.equal(await allowed(method, path, 'https://app.example'), 'https://app.example');
+      const other = await allowed(method, path, 'https://evil.example');
+      assert.ok(!['*', 'https://evil.example'].includes(other), `${other}`);
+    }
+  });
+});
+
 describe('/metrics', () => {
   const daemon = useDaemon();
 
@@ -166,8 +217,10 @@ describe('/metrics', () => {
     assert.match(response.headers['content-type'], /^text\/plain\b/);
     const families = parsePrometheus(response.body);
     for (const name of GAUGES) assert.equal(families.get(`eventhub_${name}`)?.type, 'gauge', name);
-    for (const name of COUNTERS) assert.equal(families.get(`eventhub_${name}`)?.type, 'counter', name);
-    for (const family of families.values()) assert.ok(family.name.startsWith('eventhub_'), family.name);
+    for (const name of COUNTERS)
+      assert.equal(families.get(`eventhub_${name}`)?.type, 'counter', name);
+    for (const family of families.values())
+      assert.ok(family.name.startsWith('eventhub_'), family.name);
     assert.equal(families.get('eventhub_worker_count').samples[0].value, 2);
   });
 
@@ -187,16 +240,20 @@ describe('/metrics', () => {
     const rose = (now, then, name, by) => now(name) - then(name) >= by;
     await eventually(async () => {
       const now = await samples();
-      return now('publish_count') - before('publish_count') === 7
-        && rose(now, before, 'total_connect_count', 7)
-        && now('current_connections_count') >= 7;
+      return (
+        now('publish_count') - before('publish_count') === 7 &&
+        rose(now, before, 'total_connect_count', 7) &&
+        now('current_connections_count') >= 7
+      );
     }, 'counts of 7 clients');
     const held = await samples();
     for (const client of clients) await client.close();
     await eventually(async () => {
       const now = await samples();
-      return rose(now, held, 'total_disconnect_count', 7)
-        && held('current_connections_count') - now('current_connections_count') === 7;
+      return (
+        rose(now, held, 'total_disconnect_count', 7) &&
+        rose(held, now, 'current_connections_count', 7)
+      );
     }, 'counts of 7 clients less');
   });
 
@@ -208,24 +265,34 @@ describe('/metrics', () => {
 });
 
 describe('listening', () => {
-  test('on * serves IPv4 and IPv6', () => withDaemon({ LISTEN_ADDRESS: '*' }, async (daemon) => {
-    for (const host of ['127.0.0.1', '::1']) {
-      assert.equal((await get(daemon.port, '/healthz', { host })).status, 200, host);
-    }
-  }));
+  test('on * serves IPv4 and IPv6', () =>
+    withDaemon({ LISTEN_ADDRESS: '*' }, async (daemon) => {
+      for (const host of ['127.0.0.1', '::1']) {
+        assert.equal((await get(daemon.port, '/healthz', { host })).status, 200, host);
+      }
+    }));
 
-  test('on ::1 serves IPv6 only', () => withDaemon({ LISTEN_ADDRESS: '::1' }, async (daemon) => {
-    assert.equal((await get(daemon.port, '/healthz', { host: '::1' })).status, 200);
-    await assert.rejects(get(daemon.port, '/healthz', { host: '127.0.0.1' }), /ECONNREFUSED/);
-  }));
+  test('on ::1 serves IPv6 only', () =>
+    withDaemon({ LISTEN_ADDRESS: '::1' }, async (daemon) => {
+      assert.equal((await get(daemon.port, '/healthz', { host: '::1' })).status, 200);
+      await assert.rejects(get(daemon.port, '/healthz', { host: '127.0.0.1' }), /ECONNREFUSED/);
+    }));
 
-  test('spreads over every worker', () => withDaemon({ WORKER_THREADS: '4' }, async (daemon) => {
-    const metrics = JSON.parse((await get(daemon.port, '/metrics?format=json')).body);
-    assert.equal(metrics.worker_count, 4);
-    const clients = await Promise.all(Array.from({ length: 32 }, () => Client.connect(daemon)));
-    for (const client of clients) await client.subscribe('everyone');
-    await clients[0].publish('everyone', 'x');
-    for (const client of clients) assert.equal((await client.delivery()).json.result.message, 'x');
-    await Promise.all(clients.map((client) => client.close()));
-  }));
+  test('has a worker per CPU by default', () =>
+    withDaemon({ WORKER_THREADS: '0' }, async (daemon) => {
+      const { body } = await get(daemon.port, '/metrics?format=json');
+      assert.equal(JSON.parse(body).worker_count, availableParallelism());
+    }));
+
+  test('spreads over every worker', () =>
+    withDaemon({ WORKER_THREADS: '4' }, async (daemon) => {
+      const metrics = JSON.parse((await get(daemon.port, '/metrics?format=json')).body);
+      assert.equal(metrics.worker_count, 4);
+      const clients = await Promise.all(Array.from({ length: 32 }, () => Client.connect(daemon)));
+      for (const client of clients) await client.subscribe('everyone');
+      await clients[0].publish('everyone', 'x');
+      for (const client of clients)
+        assert.equal((await client.delivery()).json.result.message, 'x');
+      await Promise.all(clients.map((client) => client.close()));
+    }));
 });

@@ -26,10 +26,16 @@ describe('the key/value store', () => {
 
   test('gives back what was set, on every connection', async () => {
     const other = await Client.connect(daemon);
-    assert.deepEqual(await client.result('set', { key: 'a/b', value: 'v' }),
-      { action: 'set', key: 'a/b', success: true });
-    assert.deepEqual(await other.result('get', { key: 'a/b' }),
-      { action: 'get', key: 'a/b', value: 'v' });
+    assert.deepEqual(await client.result('set', { key: 'a/b', value: 'v' }), {
+      action: 'set',
+      key: 'a/b',
+      success: true,
+    });
+    assert.deepEqual(await other.result('get', { key: 'a/b' }), {
+      action: 'get',
+      key: 'a/b',
+      value: 'v',
+    });
     await other.close();
   });
 
@@ -45,12 +51,31 @@ describe('the key/value store', () => {
     });
   }
 
+  for (const value of ['5', '1.10', 'true', '{"a":[1,null]}', '[]']) {
+    test(`holds ${value} byte for byte`, async () => {
+      client.send(
+        `{"id":"s","jsonrpc":"2.0","method":"set","params":{"key":"raw","value":${value}}}`,
+      );
+      assert.equal((await client.other()).json.result.success, true);
+      const { text } = await client.exchange(
+        '{"id":"g","jsonrpc":"2.0","method":"get","params":{"key":"raw"}}',
+      );
+      assert.ok(text.includes(`"value":${value}`), text);
+    });
+  }
+
   test('del removes, and tells whether there was something', async () => {
     await client.result('set', { key: 'gone', value: 'v' });
-    assert.deepEqual(await client.result('del', { key: 'gone' }),
-      { action: 'del', key: 'gone', success: true });
-    assert.deepEqual(await client.result('del', { key: 'gone' }),
-      { action: 'del', key: 'gone', success: false });
+    assert.deepEqual(await client.result('del', { key: 'gone' }), {
+      action: 'del',
+      key: 'gone',
+      success: true,
+    });
+    assert.deepEqual(await client.result('del', { key: 'gone' }), {
+      action: 'del',
+      key: 'gone',
+      success: false,
+    });
     await assertMissing('gone');
   });
 
@@ -61,7 +86,10 @@ describe('the key/value store', () => {
     await client.result('set', { key: 'ttl/zero', value: 'v', ttl: 0 });
     await client.result('set', { key: 'ttl/none', value: 'v' });
     await client.result('set', { key: 'ttl/long', value: 'v', ttl: 600 });
-    await eventually(async () => 'error' in (await client.call('get', { key: 'ttl/short' })), 'expiry');
+    await eventually(
+      async () => 'error' in (await client.call('get', { key: 'ttl/short' })),
+      'expiry',
+    );
     await assertMissing('ttl/short');
     for (const key of ['ttl/zero', 'ttl/none', 'ttl/long']) {
       assert.equal((await client.result('get', { key })).value, 'v');
@@ -73,7 +101,10 @@ describe('the key/value store', () => {
     await client.result('set', { key: 'again', value: 'v', ttl: 1 });
     await client.result('set', { key: 'again', value: 'w' });
     await client.result('set', { key: 'witness', value: 'v', ttl: 1 });
-    await eventually(async () => 'error' in (await client.call('get', { key: 'witness' })), 'expiry');
+    await eventually(
+      async () => 'error' in (await client.call('get', { key: 'witness' })),
+      'expiry',
+    );
     assert.equal((await client.result('get', { key: 'again' })).value, 'w');
   });
 
@@ -83,6 +114,7 @@ describe('the key/value store', () => {
     'get of a number': ['get', { key: 1 }],
     'set without a key': ['set', { value: 'v' }],
     'set without a value': ['set', { key: 'k' }],
+    'set of null': ['set', { key: 'k', value: null }],
     'set with a text as ttl': ['set', { key: 'k', value: 'v', ttl: 'long' }],
     'set with a negative ttl': ['set', { key: 'k', value: 'v', ttl: -5 }],
     'del without a key': ['del', {}],
@@ -136,8 +168,10 @@ describe('ENABLE_KVSTORE=false', () => {
     test(`makes ${method} an error`, async () => {
       const client = await Client.connect(daemon);
       const error = await client.error(method, { key: 'k', value: 'v' });
-      assert.deepEqual([error.code, error.message, error.data],
-        [-32602, 'Invalid params', 'KVStore is not enabled.']);
+      assert.deepEqual(
+        [error.code, error.message, error.data],
+        [-32602, 'Invalid params', 'KVStore is not enabled.'],
+      );
       await client.close();
     });
   }

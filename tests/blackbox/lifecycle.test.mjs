@@ -1,7 +1,7 @@
 // Pings, dead peers, slow handshakes, and the end of the daemon.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Daemon, useDaemon } from './lib/daemon.mjs';
+import { Daemon, useDaemon, withDaemon } from './lib/daemon.mjs';
 import { get, readResponse, requestText } from './lib/http.mjs';
 import { Client } from './lib/rpc.mjs';
 import { RawSocket } from './lib/socket.mjs';
@@ -11,7 +11,7 @@ import { CLOSE, PING, PONG, RawWebSocket, frame, text, upgradeRequest } from './
 const RPC_PING = '{"id":1,"jsonrpc":"2.0","method":"ping","params":[]}';
 const SECOND = 1000;
 
-describe('PING_INTERVAL', () => {
+describe('PING_INTERVAL', { concurrency: true }, () => {
   const daemon = useDaemon({ PING_INTERVAL: '1' });
 
   async function nextPing(ws) {
@@ -63,7 +63,7 @@ describe('PING_INTERVAL', () => {
   });
 });
 
-describe('HANDSHAKE_TIMEOUT', () => {
+describe('HANDSHAKE_TIMEOUT', { concurrency: true }, () => {
   const daemon = useDaemon({ HANDSHAKE_TIMEOUT: '1' });
 
   async function assertEnds(start, raw) {
@@ -92,7 +92,9 @@ describe('HANDSHAKE_TIMEOUT', () => {
   test('ends many of them, and leaves who came through alone', async () => {
     const client = await Client.connect(daemon);
     const start = Date.now();
-    const slow = await Promise.all(Array.from({ length: 100 }, () => RawSocket.connect(daemon.port)));
+    const slow = await Promise.all(
+      Array.from({ length: 100 }, () => RawSocket.connect(daemon.port)),
+    );
     for (const raw of slow) await raw.write('GET / HTTP/1.1\r\nHost: x\r\nX-Slow:');
     await Promise.all(slow.map((raw) => assertEnds(start, raw)));
     assert.equal(typeof (await client.result('ping', [])).pong, 'number');
@@ -112,6 +114,15 @@ describe('the end', () => {
       }
     });
   }
+
+  test('does not come by SIGHUP', () =>
+    withDaemon({}, async (daemon) => {
+      const client = await Client.connect(daemon);
+      daemon.program.kill('SIGHUP');
+      for (let i = 0; i < 20; i++) await client.publish('still', i);
+      assert.ok(client.isOpen);
+      await client.close();
+    }));
 
   test('without any client is quick', async () => {
     const daemon = await new Daemon().start();
@@ -148,13 +159,18 @@ describe('the end', () => {
     const ids = await Promise.all(Array.from({ length: 500 }, (_, i) => client.publish('last', i)));
     await daemon.stop();
     await subscriber.closed;
-    assert.deepEqual(subscriber.deliveries.map(({ json }) => json.result.id), ids);
+    assert.deepEqual(
+      subscriber.deliveries.map(({ json }) => json.result.id),
+      ids,
+    );
   });
 
   test('waits SHUTDOWN_TIMEOUT at most for a client that never reads', async () => {
     const daemon = await new Daemon({ SHUTDOWN_TIMEOUT: '1', MAX_CACHE_LENGTH: '1' }).start();
     const stuck = await RawWebSocket.open(daemon.port);
-    await stuck.send(text('{"id":7,"jsonrpc":"2.0","method":"subscribe","params":{"topic":"big"}}'));
+    await stuck.send(
+      text('{"id":7,"jsonrpc":"2.0","method":"subscribe","params":{"topic":"big"}}'),
+    );
     await stuck.message();
     stuck.raw.pause();
     const publisher = await Client.connect(daemon);

@@ -11,12 +11,40 @@ import { freePort } from './lib/process.mjs';
 import { Client } from './lib/rpc.mjs';
 import { fullToken } from './lib/token.mjs';
 
-const OPTIONS = ['LISTEN_PORT', 'WORKER_THREADS', 'JWT_SECRET', 'MAX_CACHE_LENGTH', 'MAX_CACHE_REQUEST_LIMIT',
-  'DEFAULT_CACHE_TTL', 'PING_INTERVAL', 'HANDSHAKE_TIMEOUT', 'DISABLE_AUTH', 'PROMETHEUS_METRIC_PREFIX',
-  'LOG_LEVEL', 'ENABLE_CACHE', 'ENABLE_KVSTORE', 'BACKEND', 'LISTEN_ADDRESS', 'MAX_CONNECTIONS',
-  'MAX_MESSAGE_SIZE', 'MAX_SEND_QUEUE', 'MAX_SUBSCRIPTIONS', 'ALLOWED_ORIGINS', 'SHUTDOWN_TIMEOUT', 'LOG_FORMAT',
-  'REDIS_HOST', 'REDIS_PORT', 'REDIS_PASSWORD', 'REDIS_PREFIX', 'REDIS_POOL_SIZE', 'ENABLE_SSE', 'ENABLE_SSL',
-  'SSL_LISTEN_PORT', 'SSL_CERTIFICATE', 'SSL_PRIVATE_KEY'];
+const OPTIONS = [
+  'LISTEN_PORT',
+  'WORKER_THREADS',
+  'JWT_SECRET',
+  'MAX_CACHE_LENGTH',
+  'MAX_CACHE_REQUEST_LIMIT',
+  'DEFAULT_CACHE_TTL',
+  'PING_INTERVAL',
+  'HANDSHAKE_TIMEOUT',
+  'DISABLE_AUTH',
+  'PROMETHEUS_METRIC_PREFIX',
+  'LOG_LEVEL',
+  'ENABLE_CACHE',
+  'ENABLE_KVSTORE',
+  'BACKEND',
+  'LISTEN_ADDRESS',
+  'MAX_CONNECTIONS',
+  'MAX_MESSAGE_SIZE',
+  'MAX_SEND_QUEUE',
+  'MAX_SUBSCRIPTIONS',
+  'ALLOWED_ORIGINS',
+  'SHUTDOWN_TIMEOUT',
+  'LOG_FORMAT',
+  'REDIS_HOST',
+  'REDIS_PORT',
+  'REDIS_PASSWORD',
+  'REDIS_PREFIX',
+  'REDIS_POOL_SIZE',
+  'ENABLE_SSE',
+  'ENABLE_SSL',
+  'SSL_LISTEN_PORT',
+  'SSL_CERTIFICATE',
+  'SSL_PRIVATE_KEY',
+];
 
 const QUIET = { JWT_SECRET: 'not the default', LISTEN_ADDRESS: '127.0.0.1', LOG_LEVEL: 'error' };
 
@@ -90,7 +118,7 @@ describe('a start is refused by one line and exit status 1', () => {
   const files = {
     'an unknown name': ['no_such_option = 1\n', 'no_such_option'],
     'a wrong value': ['listen_port = http\n', 'listen_port', 'http'],
-    'a line without a value': ['listen_port\n', 'listen_port'],
+    'a line without a value': ['listen_port\n', '.conf'],
     'a later feature': ['backend = redis\n', 'backend'],
   };
   for (const [name, [text, ...words]] of Object.entries(files)) {
@@ -115,14 +143,20 @@ describe('a start is refused by one line and exit status 1', () => {
     const port = await new Promise((resolve) => {
       holder.listen(0, '127.0.0.1', () => resolve(holder.address().port));
     });
-    assertRefused(await runDaemon([], { ...QUIET, LISTEN_PORT: String(port) }), port);
-    holder.close();
+    const end = await runDaemon([], { ...QUIET, LISTEN_PORT: String(port) }).finally(() =>
+      holder.close(),
+    );
+    assertRefused(end, port);
   });
 
-  test('for a port that another daemon holds', () => withDaemon({}, async (daemon) => {
-    assertRefused(await runDaemon([], { ...QUIET, LISTEN_PORT: String(daemon.port) }), daemon.port);
-    assert.equal((await get(daemon.port, '/healthz')).status, 200);
-  }));
+  test('for a port that another daemon holds', () =>
+    withDaemon({}, async (daemon) => {
+      assertRefused(
+        await runDaemon([], { ...QUIET, LISTEN_PORT: String(daemon.port) }),
+        daemon.port,
+      );
+      assert.equal((await get(daemon.port, '/healthz')).status, 200);
+    }));
 
   test('for an address that is not ours', async () => {
     const env = { ...QUIET, LISTEN_ADDRESS: '192.0.2.1', LISTEN_PORT: String(await freePort()) };
@@ -130,7 +164,10 @@ describe('a start is refused by one line and exit status 1', () => {
   });
 
   test('for an address that is none', async () => {
-    assertRefused(await runDaemon([], { ...QUIET, LISTEN_ADDRESS: 'not an address' }), 'LISTEN_ADDRESS');
+    assertRefused(
+      await runDaemon([], { ...QUIET, LISTEN_ADDRESS: 'not an address' }),
+      'LISTEN_ADDRESS',
+    );
   });
 });
 
@@ -141,8 +178,10 @@ describe('--check-config', () => {
   });
 
   test('accepts a good file with comments and quotes', async () => {
-    const path = file('# comment\n\nlisten_port = 9000 # trailing\njwt_secret = "with space"\n'
-      + 'log_level=debug\n  disable_auth   =   true\n');
+    const path = file(
+      '# comment\n\nlisten_port = 9000 # trailing\njwt_secret = "with space"\n' +
+        'log_level=debug\n  disable_auth   =   true\n',
+    );
     const { code, stderr } = await runDaemon(['--check-config', '--config', path], {});
     assert.equal(code, 0, stderr);
   });
@@ -154,18 +193,27 @@ describe('--check-config', () => {
     assertRefused(await runDaemon(['--check-config', '--config', path], {}), 'colour');
   });
 
-  test('does not need the port', () => withDaemon({}, async (daemon) => {
-    const { code } = await runDaemon(['--check-config'], { LISTEN_PORT: String(daemon.port) });
-    assert.equal(code, 0);
-  }));
+  test('does not need the port', () =>
+    withDaemon({}, async (daemon) => {
+      const { code } = await runDaemon(['--check-config'], { LISTEN_PORT: String(daemon.port) });
+      assert.equal(code, 0);
+    }));
 });
 
 describe('--help and --version', () => {
   test('--help lists every option', async () => {
     const { code, stdout } = await runDaemon(['--help']);
     assert.equal(code, 0);
-    for (const option of OPTIONS) assert.ok(new RegExp(`\\b${option}\\b`, 'i').test(stdout), option);
-    for (const word of ['8080', '1048576', '8388608', 'eventhub_secret', '--config', '--check-config']) {
+    for (const option of OPTIONS)
+      assert.ok(new RegExp(`\\b${option}\\b`, 'i').test(stdout), option);
+    for (const word of [
+      '8080',
+      '1048576',
+      '8388608',
+      'eventhub_secret',
+      '--config',
+      'check-config',
+    ]) {
       assert.ok(stdout.includes(word), word);
     }
   });
@@ -192,7 +240,10 @@ describe('--health', () => {
     }));
 
   test('is 1 where nobody listens', async () => {
-    assert.equal((await runDaemon(['--health'], { LISTEN_PORT: String(await freePort()) })).code, 1);
+    assert.equal(
+      (await runDaemon(['--health'], { LISTEN_PORT: String(await freePort()) })).code,
+      1,
+    );
   });
 });
 
@@ -207,7 +258,9 @@ describe('options come', () => {
   });
 
   test('from the file, and the environment wins over it', async () => {
-    const path = file('prometheus_metric_prefix = "from_file"\nmax_message_size = 1000\nworker_threads = 7\n');
+    const path = file(
+      'prometheus_metric_prefix = "from_file"\nmax_message_size = 1000\nworker_threads = 7\n',
+    );
     const daemon = new Daemon({ WORKER_THREADS: '3' }, { args: ['--config', path] });
     await daemon.start();
     const { body } = await get(daemon.port, '/metrics');
@@ -226,9 +279,12 @@ describe('the log', () => {
     assert.match(daemon.stderr, /warn.*(JWT_SECRET|secret)/i);
   });
 
-  test('names the backend and why it was chosen', () => withDaemon({}, async (daemon) => {
-    assert.match(daemon.stderr, /embedded/);
-  }));
+  test('names the backend and why it was chosen', async () => {
+    const daemon = new Daemon();
+    await daemon.start();
+    await daemon.stop();
+    assert.match(daemon.stderr, /embedded.*BACKEND/);
+  });
 
   test('in json is one object a line', async () => {
     const daemon = new Daemon({ LOG_FORMAT: 'json', LOG_LEVEL: 'trace' });

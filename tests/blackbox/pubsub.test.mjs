@@ -4,12 +4,63 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { useDaemon } from './lib/daemon.mjs';
 import { Client, assertIncreasing } from './lib/rpc.mjs';
 
-const VALID_TOPICS = ['a', 'a/b', 'a//b', 'a///b', 'A-Z_0-9', '-', '_', '0', 'a/b/c/d/e/f/g/h/i/j',
-  't'.repeat(1024), Array(513).fill('x').join('/').slice(0, 1023)];
-const VALID_PATTERNS = ['+', '#', 'a/+', 'a/#', '+/b', '+/+', '+/#', 'a/+/c', 'a//+', 'a//#', 'a/+/#'];
-const INVALID = ['/', '/a', 'a/', '//', 'a/b/', ' ', 'a b', 'é', 'a.b', 'a*', 'a\u0000', 'a\n', 'a"b',
-  'a+', '+a', 'a+/b', '#a', 'a#', '#/a', 'a/#/b', '##', '++', '/+', '/#', '+/', '#/', '$a', 'a\\b',
-  't'.repeat(1025)];
+const VALID_TOPICS = [
+  'a',
+  'a/b',
+  'a//b',
+  'a///b',
+  'A-Z_0-9',
+  '-',
+  '_',
+  '0',
+  'a/b/c/d/e/f/g/h/i/j',
+  't'.repeat(1024),
+  Array(513).fill('x').join('/').slice(0, 1023),
+];
+const VALID_PATTERNS = [
+  '+',
+  '#',
+  'a/+',
+  'a/#',
+  '+/b',
+  '+/+',
+  '+/#',
+  'a/+/c',
+  'a//+',
+  'a//#',
+  'a/+/#',
+];
+const INVALID = [
+  '/',
+  '/a',
+  'a/',
+  '//',
+  'a/b/',
+  ' ',
+  'a b',
+  'é',
+  'a.b',
+  'a*',
+  'a\u0000',
+  'a\n',
+  'a"b',
+  'a+',
+  '+a',
+  'a+/b',
+  '#a',
+  'a#',
+  '#/a',
+  'a/#/b',
+  '##',
+  '++',
+  '/+',
+  '/#',
+  '+/',
+  '#/',
+  '$a',
+  'a\\b',
+  't'.repeat(1025),
+];
 
 describe('publish and subscribe', () => {
   const daemon = useDaemon();
@@ -96,22 +147,42 @@ describe('publish and subscribe', () => {
     '+/+': ['a/b', 'a/x', 'x/b'],
     'a//b': ['a//b'],
   };
-  const published = ['a', 'x', 'a/b', 'a/x', 'x/b', 'a//b', 'a/b/c', 'a/x/b', 'x/y/z', 'ab', 'ab/c'];
-  const expected = (pattern) => published.filter((topic) => {
-    const regex = pattern.split('/').reduce((all, level, i) => {
-      if (level === '#') return i === 0 ? '.*' : `${all}(/.*)?`;
-      return `${all}${i ? '/' : ''}${level === '+' ? '[^/]*' : level}`;
-    }, '');
-    return new RegExp(`^${regex}$`).test(topic);
-  });
+  const published = [
+    'a',
+    'x',
+    'a/b',
+    'a/x',
+    'x/b',
+    'a//b',
+    'a/b/c',
+    'a/x/b',
+    'x/y/z',
+    'ab',
+    'ab/c',
+  ];
+  const expected = (pattern) =>
+    published.filter((topic) => {
+      const regex = pattern.split('/').reduce((all, level, i) => {
+        if (level === '#') return i === 0 ? '.*' : `${all}(/.*)?`;
+        return `${all}${i ? '/' : ''}${level === '+' ? '[^/]*' : level}`;
+      }, '');
+      return new RegExp(`^${regex}$`).test(topic);
+    });
   for (const pattern of Object.keys(matches)) {
     test(`${pattern} delivers what it matches and no more`, async () => {
       const id = await client.subscribe(pattern);
       for (const topic of published) await client.publish(topic, topic);
       const seen = (await client.drain()).filter((one) => one.subscription === id);
-      assert.deepEqual(seen.map((one) => one.topic), expected(pattern));
+      assert.deepEqual(
+        seen.map((one) => one.topic),
+        expected(pattern),
+      );
       const wanted = matches[pattern].filter((topic) => published.includes(topic));
-      for (const topic of wanted) assert.ok(seen.some((one) => one.topic === topic), topic);
+      for (const topic of wanted)
+        assert.ok(
+          seen.some((one) => one.topic === topic),
+          topic,
+        );
     });
   }
 
@@ -122,7 +193,10 @@ describe('publish and subscribe', () => {
     const seen = await client.take(filters.length);
     assert.deepEqual(seen.map((one) => one.subscription).sort(), [...filters].sort());
     for (const one of seen) assert.equal(one.id, id);
-    assert.deepEqual((await client.drain()).filter((one) => one.subscription !== '#'), []);
+    assert.deepEqual(
+      (await client.drain()).filter((one) => one.subscription !== '#'),
+      [],
+    );
   });
 
   test('subscribing again replaces the id', async () => {
@@ -133,8 +207,20 @@ describe('publish and subscribe', () => {
     await client.publish('r', 1);
     await client.publish('r/x', 2);
     const seen = await client.drain();
-    assert.deepEqual(seen.map((one) => one.subscription), ['new', 'new pattern']);
+    assert.deepEqual(
+      seen.map((one) => one.subscription),
+      ['new', 'new pattern'],
+    );
     assert.deepEqual((await client.result('list', [])).sort(), ['r', 'r/+']);
+  });
+
+  test('topics compare with case', async () => {
+    await client.subscribe('Case/A');
+    for (const topic of ['case/a', 'CASE/A', 'Case/A']) await client.publish(topic, topic);
+    assert.deepEqual(
+      (await client.drain()).map((one) => one.topic),
+      ['Case/A'],
+    );
   });
 
   test('a publisher that is not subscribed hears nothing of its own', async () => {
@@ -147,10 +233,14 @@ describe('publish and subscribe', () => {
     for (const other of others) await other.subscribe('order');
     const publishers = await Promise.all(Array.from({ length: 4 }, () => Client.connect(daemon)));
     const rounds = Array.from({ length: 100 }, (_, i) => i);
-    const sent = await Promise.all(publishers.map((publisher, p) =>
-      Promise.all(rounds.map((i) => publisher.publish('order', [p, i])))));
-    const orders = await Promise.all(others.map(async (other) =>
-      (await other.take(400)).map((one) => one.id)));
+    const sent = await Promise.all(
+      publishers.map((publisher, p) =>
+        Promise.all(rounds.map((i) => publisher.publish('order', [p, i]))),
+      ),
+    );
+    const orders = await Promise.all(
+      others.map(async (other) => (await other.take(400)).map((one) => one.id)),
+    );
     assertIncreasing(orders[0]);
     for (const order of orders) assert.deepEqual(order, orders[0]);
     for (const ids of sent) assertIncreasing(ids);
@@ -198,7 +288,10 @@ describe('publish and subscribe', () => {
     }
     const id = await client.subscribe('burst');
     await client.publish('burst', 'x');
-    assert.deepEqual((await client.drain()).map((one) => one.subscription), [id]);
+    assert.deepEqual(
+      (await client.drain()).map((one) => one.subscription),
+      [id],
+    );
   });
 });
 

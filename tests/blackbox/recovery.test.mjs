@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { useDaemon } from './lib/daemon.mjs';
 import { Client, compareIds, assertIncreasing } from './lib/rpc.mjs';
-import { isSanitized } from './lib/wait.mjs';
+import { eventually, isSanitized } from './lib/wait.mjs';
 
 const UNLIMITED = {
   MAX_CACHE_LENGTH: '0',
@@ -25,8 +25,14 @@ describe('subscribe with history', () => {
     assert.deepEqual(result, { action: 'subscribe', status: 'ok', topic: 'h', recovered: true });
     const live = await client.publish('h', 'three');
     const seen = await client.take(3);
-    assert.deepEqual(seen.map((one) => one.id), [...old, live]);
-    assert.deepEqual(seen.map((one) => one.subscription), ['sub', 'sub', 'sub']);
+    assert.deepEqual(
+      seen.map((one) => one.id),
+      [...old, live],
+    );
+    assert.deepEqual(
+      seen.map((one) => one.subscription),
+      ['sub', 'sub', 'sub'],
+    );
     assert.ok('action' in texts[0].result, 'the reply comes before the history');
     await client.close();
   });
@@ -38,7 +44,10 @@ describe('subscribe with history', () => {
     assert.ok(!('recovered' in plain));
     await client.result('subscribe', { topic: 'none', since: 0 });
     await client.publish('none', 'new');
-    assert.deepEqual((await client.drain()).map((one) => one.message), ['new']);
+    assert.deepEqual(
+      (await client.drain()).map((one) => one.message),
+      ['new'],
+    );
     await client.close();
   });
 
@@ -57,6 +66,79 @@ describe('subscribe with history', () => {
     await client.close();
   });
 
+  test('says what is gone, and delivers what is left', async () => {
+    const client = await Client.connect(daemon);
+    const point = await client.publish('left', 'point');
+    await client.publish('left', 'expires', { ttl: 1 });
+    await client.publish('left', 'stays');
+    await eventually(async () => {
+      const { items } = await client.eventlog('left', { sinceEventId: point });
+      return items.length === 1;
+    }, 'expiry');
+    for (const topic of ['left', 'left/#']) {
+      const { recovered } = await client.result('subscribe', { topic, sinceEventId: point });
+      assert.equal(recovered, false);
+      assert.deepEqual(
+        (await client.drain()).map((one) => one.message),
+        ['stays'],
+      );
+    }
+    await client.close();
+  });
+
+  test('in a batch comes after the answers of the batch', async () => {
+    const client = await Client.connect(daemon);
+    for (const message of ['a', 'b']) await client.publish('batched', message);
+    const texts = [];
+    client.socket.on('message', (data) => texts.push(JSON.parse(data)));
+    client.send(
+      JSON.stringify([
+        {
+          id: 's',
+          jsonrpc: '2.0',
+          method: 'subscribe',
+          params: { topic: 'batched', since: -60_000 },
+        },
+        { id: 'p', jsonrpc: '2.0', method: 'publish', params: { topic: 'batched', message: 'c' } },
+        { id: 'q', jsonrpc: '2.0', method: 'ping' },
+      ]),
+    );
+    const seen = await client.take(3);
+    assert.deepEqual(
+      seen.map((one) => one.message),
+      ['a', 'b', 'c'],
+    );
+    const { json } = await client.other(Array.isArray);
+    assert.deepEqual(json.map((one) => one.id).sort(), ['p', 'q', 's']);
+    assert.equal(json.find((one) => one.id === 's').result.recovered, true);
+    assert.ok(Array.isArray(texts[0]), 'the answers come before the history');
+    await client.close();
+  });
+
+  test('in a batch may be ended and made anew', async () => {
+    const client = await Client.connect(daemon);
+    for (const message of ['a', 'b']) await client.publish('anew', message);
+    const subscribe = (id) => ({
+      id,
+      jsonrpc: '2.0',
+      method: 'subscribe',
+      params: { topic: 'anew', since: -60_000 },
+    });
+    const end = { jsonrpc: '2.0', method: 'unsubscribe', params: ['anew'] };
+    client.send(
+      JSON.stringify([subscribe('a'), end, subscribe('b'), end, subscribe('c'), subscribe('d')]),
+    );
+    const { json } = await client.other(Array.isArray);
+    assert.deepEqual(json.map((one) => one.id).sort(), ['a', 'b', 'c', 'd']);
+    await client.publish('anew', 'c');
+    const last = (await client.drain()).filter((one) => one.subscription === 'd');
+    assert.deepEqual(
+      last.map((one) => one.message),
+      ['a', 'b', 'c'],
+    );
+    await client.close();
+  });
+
   test('on two overlapping subscriptions gives each its own', async () => {
     const client = await Client.connect(daemon);
     await client.publish('q/x', 'old');
@@ -66,7 +148,10 @@ describe('subscribe with history', () => {
     const seen = await client.drain();
     for (const id of [exact, pattern]) {
       const mine = seen.filter((one) => one.subscription === id);
-      assert.deepEqual(mine.map((one) => one.message), ['old', 'new']);
+      assert.deepEqual(
+        mine.map((one) => one.message),
+        ['old', 'new'],
+      );
     }
     await client.close();
   });
@@ -74,15 +159,30 @@ describe('subscribe with history', () => {
   test('that is replaced or ended at once confuses nobody', async () => {
     const client = await Client.connect(daemon);
     for (let i = 0; i < 20; i++) await client.publish('swap', i);
+    // In one packet, so that every answer of the store comes after the last request.
+    const { _socket: socket } = client.socket;
+    socket.cork();
     for (let i = 0; i < 20; i++) {
       client.notify('subscribe', { topic: 'swap', since: -60_000 });
       client.notify('unsubscribe', ['swap']);
     }
-    await client.result('subscribe', { topic: 'swap', since: -60_000 }, 'first');
+    client.send(
+      '{"id":"first","jsonrpc":"2.0","method":"subscribe",' +
+        '"params":{"topic":"swap","since":-60000}}',
+    );
+    socket.uncork();
+    const history = (await client.drain()).filter((one) => one.subscription === 'first');
+    assert.deepEqual(
+      history.map((one) => one.message),
+      Array.from({ length: 20 }, (_, i) => i),
+    );
     await client.result('subscribe', { topic: 'swap' }, 'second');
     await client.publish('swap', 'live');
     const seen = (await client.drain()).filter((one) => one.message === 'live');
-    assert.deepEqual(seen.map((one) => one.subscription), ['second']);
+    assert.deepEqual(
+      seen.map((one) => one.subscription),
+      ['second'],
+    );
     await client.close();
   });
 });
@@ -122,36 +222,72 @@ describe('joining a flood', () => {
     const filter = FILTERS[number % FILTERS.length];
     const threshold = Math.floor(Math.random() * PUBLISHERS * MESSAGES * 0.9);
     while (acknowledged.length < threshold) await client.result('ping', []);
-    const from = number % 3 === 0 ? null
-      : acknowledged[Math.floor(Math.random() * acknowledged.length)]?.id ?? null;
+    const from =
+      number % 3 === 0
+        ? null
+        : (acknowledged[Math.floor(Math.random() * acknowledged.length)]?.id ?? null);
     const point = from ? { sinceEventId: from } : { since: -3_600_000 };
     const { recovered } = await client.result('subscribe', { topic: filter, ...point });
     assert.equal(recovered, true);
     return { client, filter, from };
   }
 
-  test('gives every joiner each message once, in order, with no gap', { timeout: 120_000 }, async () => {
-    const publishers = await Promise.all(
-      Array.from({ length: PUBLISHERS }, () => Client.connect(daemon)));
-    const acknowledged = [];
-    const floods = Promise.all(publishers.map((one, i) => flood(one, i, acknowledged)));
-    const joiners = await Promise.all(
-      Array.from({ length: JOINERS }, (_, i) => join(acknowledged, i)));
-    await floods;
-    const all = acknowledged.sort((a, b) => compareIds(a.id, b.id));
-    assert.equal(all.length, PUBLISHERS * MESSAGES);
-    for (const { client, filter, from } of joiners) {
-      const wanted = all
-        .filter(({ topic }) => (isWanted[filter] ?? ((t) => t === filter))(topic))
-        .filter(({ id }) => from === null || compareIds(id, from) > 0)
-        .map(({ id }) => id);
-      const seen = (await client.drain(publishers[0]))
-        .filter((one) => one.topic.startsWith('flood')).map((one) => one.id);
-      assert.equal(seen.length, wanted.length, `count on ${filter} from ${from}`);
-      assertIncreasing(seen);
-      assert.deepEqual(seen, wanted);
+  test(
+    'gives every joiner each message once, in order, with no gap',
+    { timeout: 120_000 },
+    async () => {
+      const publishers = await Promise.all(
+        Array.from({ length: PUBLISHERS }, () => Client.connect(daemon)),
+      );
+      const acknowledged = [];
+      const floods = Promise.all(publishers.map((one, i) => flood(one, i, acknowledged)));
+      const joiners = await Promise.all(
+        Array.from({ length: JOINERS }, (_, i) => join(acknowledged, i)),
+      );
+      await floods;
+      const all = acknowledged.sort((a, b) => compareIds(a.id, b.id));
+      assert.equal(all.length, PUBLISHERS * MESSAGES);
+      for (const { client, filter, from } of joiners) {
+        const wanted = all
+          .filter(({ topic }) => (isWanted[filter] ?? ((t) => t === filter))(topic))
+          .filter(({ id }) => from === null || compareIds(id, from) > 0)
+          .map(({ id }) => id);
+        const seen = (await client.drain(publishers[0]))
+          .filter((one) => one.topic.startsWith('flood'))
+          .map((one) => one.id);
+        assert.equal(seen.length, wanted.length, `count on ${filter} from ${from}`);
+        assertIncreasing(seen);
+        assert.deepEqual(seen, wanted);
+      }
+      await Promise.all([...publishers, ...joiners.map((one) => one.client)].map((c) => c.close()));
+    },
+  );
+
+  test('is exact also for a subscription that is renewed', { timeout: 120_000 }, async () => {
+    const publisher = await Client.connect(daemon);
+    const client = await Client.connect(daemon);
+    const ids = [await publisher.publish('renew', 0)];
+    let isOver = false;
+    const publishing = (async () => {
+      while (!isOver) ids.push(await publisher.publish('renew', ids.length));
+    })();
+    let seen = [];
+    let last = ids[0];
+    for (let round = 0; round < 30; round++) {
+      const id = await client.subscribe('renew', { sinceEventId: last });
+      const mine = [];
+      while (mine.length < 10) {
+        const [one] = await client.take(1);
+        if (one.subscription === id) mine.push(one.id);
+      }
+      seen = seen.concat(mine);
+      last = mine.at(-1);
     }
-    await Promise.all([...publishers, ...joiners.map((one) => one.client)].map((c) => c.close()));
+    isOver = true;
+    await publishing;
+    assert.deepEqual(seen, ids.slice(1, seen.length + 1));
+    await publisher.close();
+    await client.close();
   });
 
   test('is exact also when clients come back again and again', { timeout: 120_000 }, async () => {
@@ -167,7 +303,10 @@ describe('joining a flood', () => {
       let last = start;
       for (let round = 0; round < 12; round++) {
         const client = await Client.connect(daemon);
-        const { recovered } = await client.result('subscribe', { topic: 'return', sinceEventId: last });
+        const { recovered } = await client.result('subscribe', {
+          topic: 'return',
+          sinceEventId: last,
+        });
         assert.equal(recovered, true);
         for (const one of await client.take(1 + Math.floor(Math.random() * 20))) seen.push(one.id);
         last = seen.at(-1);

@@ -40,9 +40,23 @@ describe('JSON-RPC', () => {
   const ping = (id) => `{"id":${id},"jsonrpc":"2.0","method":"ping","params":[]}`;
 
   describe('an id comes back exactly', () => {
-    for (const id of ['0', '1', '-1', '9007199254740991', '-9007199254740991',
-      '18446744073709551615', '"text"', '""', '"with \\"quotes\\" and \\\\"', '"/"', '"\\u0000"',
-      '"\\ud83e\\udd84"', '"🦄 é"', '"\\n\\t"', 'null']) {
+    for (const id of [
+      '0',
+      '1',
+      '-1',
+      '9007199254740991',
+      '-9007199254740991',
+      '18446744073709551615',
+      '"text"',
+      '""',
+      '"with \\"quotes\\" and \\\\"',
+      '"/"',
+      '"\\u0000"',
+      '"\\ud83e\\udd84"',
+      '"🦄 é"',
+      '"\\n\\t"',
+      'null',
+    ]) {
       test(id, async () => {
         const { json, text } = await client.exchange(ping(id));
         assertPong(json, JSON.parse(id));
@@ -96,7 +110,8 @@ describe('JSON-RPC', () => {
       'without params': '{"id":1,"jsonrpc":"2.0","method":"ping"}',
       'with an object as params': '{"id":1,"jsonrpc":"2.0","method":"ping","params":{}}',
       'with members in another order': '{"params":[],"method":"ping","jsonrpc":"2.0","id":1}',
-      'with white space': ' \t\r\n{ "id" : 1 , "jsonrpc":"2.0"\n,"method":"ping" , "params" : [ ] }\n',
+      'with white space':
+        ' \t\r\n{ "id" : 1 , "jsonrpc":"2.0"\n,"method":"ping" , "params" : [ ] }\n',
       'with members that we do not know': '{"id":1,"x":{"y":[1]},"jsonrpc":"2.0","method":"ping"}',
       'with escapes in names': '{"\\u0069d":1,"jsonrpc":"2.\\u0030","met\\u0068od":"p\\u0069ng"}',
     })) {
@@ -108,14 +123,29 @@ describe('JSON-RPC', () => {
 
   describe('a text is a parse error when it is', () => {
     for (const [name, text] of Object.entries({
-      empty: '', blank: ' ', 'a word': 'hello', 'cut short': '{"id":1', 'a lone brace': '{',
+      empty: '',
+      blank: ' ',
+      'a word': 'hello',
+      'cut short': '{"id":1',
+      'a lone brace': '{',
       'followed by more': '{"id":1,"jsonrpc":"2.0","method":"ping"} x',
       'two requests': `${ping(1)}${ping(2)}`,
-      'with a trailing comma': '[1,]', 'with single quotes': "{'id':1}", 'a leading zero': '[01]',
-      'not a number': '[NaN]', 'a plus sign': '[+1]', 'a bare point': '[1.]', 'half an exponent': '[1e]',
-      'a raw control character': '["\n"]', 'a bad escape': '["\\x"]', 'half a \\u escape': '["\\u12"]',
-      'a comment': '/**/[]', 'a byte order mark': '\ufeff{}', 'a key without quotes': '{id:1}',
-      'a missing colon': '{"id" 1}', 'a stray bracket': ']', 'mismatched brackets': '[}',
+      'with a trailing comma': '[1,]',
+      'with single quotes': "{'id':1}",
+      'a leading zero': '[01]',
+      'not a number': '[NaN]',
+      'a plus sign': '[+1]',
+      'a bare point': '[1.]',
+      'half an exponent': '[1e]',
+      'a raw control character': '["\n"]',
+      'a bad escape': '["\\x"]',
+      'half a \\u escape': '["\\u12"]',
+      'a comment': '/**/[]',
+      'a byte order mark': '\ufeff{}',
+      'a key without quotes': '{id:1}',
+      'a missing colon': '{"id" 1}',
+      'a stray bracket': ']',
+      'mismatched brackets': '[}',
     })) {
       test(name, async () => assertError((await client.exchange(text)).json, -32700, null));
     }
@@ -125,8 +155,8 @@ describe('JSON-RPC', () => {
     const cases = {
       'a number': ['1', null],
       'a string': ['"x"', null],
-      'true': ['true', null],
-      'null': ['null', null],
+      true: ['true', null],
+      null: ['null', null],
       'an empty object': ['{}', null],
       'an empty batch': ['[]', null],
       'without jsonrpc': ['{"id":1,"method":"ping"}', 1],
@@ -150,7 +180,8 @@ describe('JSON-RPC', () => {
     // The request and its params are two levels.
     const nested = (levels) => {
       const message = `${'['.repeat(levels - 2)}${']'.repeat(levels - 2)}`;
-      return `{"id":1,"jsonrpc":"2.0","method":"publish","params":{"topic":"n","message":${message}}}`;
+      const params = `{"topic":"n","message":${message}}`;
+      return `{"id":1,"jsonrpc":"2.0","method":"publish","params":${params}}`;
     };
 
     test('of 64 levels is served', async () => {
@@ -214,15 +245,17 @@ describe('JSON-RPC', () => {
     });
 
     test('waits for the store, and mixes results and errors', async () => {
-      const { json } = await client.exchange(JSON.stringify([
-        { id: 1, jsonrpc: '2.0', method: 'publish', params: { topic: 'batch', message: 1 } },
-        { id: 2, jsonrpc: '2.0', method: 'set', params: { key: 'batch', value: 'v' } },
-        { id: 3, jsonrpc: '2.0', method: 'get', params: { key: 'batch' } },
-        { id: 4, jsonrpc: '2.0', method: 'nothing' },
-        { id: 5, jsonrpc: '2.0', method: 'eventlog', params: { topic: 'batch', since: -60_000 } },
-        { id: 6, jsonrpc: '2.0', method: 'publish', params: { topic: 'b/#', message: 1 } },
-        7,
-      ]));
+      const { json } = await client.exchange(
+        JSON.stringify([
+          { id: 1, jsonrpc: '2.0', method: 'publish', params: { topic: 'batch', message: 1 } },
+          { id: 2, jsonrpc: '2.0', method: 'set', params: { key: 'batch', value: 'v' } },
+          { id: 3, jsonrpc: '2.0', method: 'get', params: { key: 'batch' } },
+          { id: 4, jsonrpc: '2.0', method: 'nothing' },
+          { id: 5, jsonrpc: '2.0', method: 'eventlog', params: { topic: 'batch', since: -60_000 } },
+          { id: 6, jsonrpc: '2.0', method: 'publish', params: { topic: 'b/#', message: 1 } },
+          7,
+        ]),
+      );
       assert.equal(json.length, 7);
       const answers = byId(json);
       assert.equal(answers[1].result.status, 'ok');
@@ -259,7 +292,8 @@ describe('JSON-RPC', () => {
 
     test('of 2,000 requests is served', async () => {
       const { json } = await client.exchange(
-        `[${Array.from({ length: 2000 }, (_, i) => ping(i)).join(',')}]`);
+        `[${Array.from({ length: 2000 }, (_, i) => ping(i)).join(',')}]`,
+      );
       assert.equal(json.length, 2000);
       assert.equal(new Set(json.map((one) => one.id)).size, 2000);
     });
@@ -278,6 +312,9 @@ describe('JSON-RPC', () => {
     for (const one of requests) leaver.send(one);
     leaver.send('{"jsonrpc":"2.0","method":"disconnect","params":[]}');
     assert.equal((await leaver.closed).code, 1000);
-    assert.deepEqual(leaver.others.map(({ json }) => json.id), requests.map((_, i) => i));
+    assert.deepEqual(
+      leaver.others.map(({ json }) => json.id),
+      requests.map((_, i) => i),
+    );
   });
 });

@@ -27,7 +27,8 @@ describe('the token', () => {
       headers: { 'Sec-WebSocket-Protocol': [`eventhub.auth.${good}`, 'eventhub.v1'] },
     },
     'Authorization before the query': {
-      path: `/?auth=${BAD}`, headers: { Authorization: good },
+      path: `/?auth=${BAD}`,
+      headers: { Authorization: good },
     },
     'the query before the subprotocol': {
       path: `/?auth=${good}`,
@@ -47,12 +48,15 @@ describe('the token', () => {
     'is absent': upgradeRequest('/'),
     'is empty': upgradeRequest('/?auth='),
     'is "undefined"': upgradeRequest('/?auth=undefined'),
-    'is bad in Authorization, though good in the query':
-      upgradeRequest(`/?auth=${good}`, { Authorization: BAD }),
-    'is bad in the query, though good in the subprotocol': upgradeRequest(`/?auth=${BAD}`,
-      { 'Sec-WebSocket-Protocol': `eventhub.v1, eventhub.auth.${good}` }),
-    'is bad in the subprotocol': upgradeRequest('/',
-      { 'Sec-WebSocket-Protocol': `eventhub.v1, eventhub.auth.${BAD}` }),
+    'is bad in Authorization, though good in the query': upgradeRequest(`/?auth=${good}`, {
+      Authorization: BAD,
+    }),
+    'is bad in the query, though good in the subprotocol': upgradeRequest(`/?auth=${BAD}`, {
+      'Sec-WebSocket-Protocol': `eventhub.v1, eventhub.auth.${good}`,
+    }),
+    'is bad in the subprotocol': upgradeRequest('/', {
+      'Sec-WebSocket-Protocol': `eventhub.v1, eventhub.auth.${BAD}`,
+    }),
   };
   for (const [name, request] of Object.entries(refusedSources)) {
     test(`that ${name} is refused by 401`, async () => {
@@ -95,7 +99,12 @@ describe('the token', () => {
     'with read only': makeToken({ read: ['a'] }),
     'with write only': makeToken({ write: ['a/+'] }),
     'with one valid entry among invalid ones': makeToken({ read: ['/bad', 'good', 7, null] }),
-    'with claims that we do not know': fullToken({ iss: 'x', aud: ['y'], iat: now, more: { a: 1 } }),
+    'with claims that we do not know': fullToken({
+      iss: 'x',
+      aud: ['y'],
+      iat: now,
+      more: { a: 1 },
+    }),
     'with more in its header': makeToken(claims, { header: { kid: '1' } }),
   };
   for (const [name, token] of Object.entries(accepted)) {
@@ -135,7 +144,9 @@ describe('with DISABLE_AUTH', () => {
   const daemon = useDaemon({ DISABLE_AUTH: 'true' });
 
   for (const [name, options] of Object.entries({
-    'no token': {}, 'auth=undefined': { token: 'undefined' }, 'a token of ours': { token: fullToken() },
+    'no token': {},
+    'auth=undefined': { token: 'undefined' },
+    'a token of ours': { token: fullToken() },
   })) {
     test(`${name} may do everything`, async () => {
       const client = await Client.connect(daemon, options);

@@ -4,12 +4,40 @@ import { after, before, describe, test } from 'node:test';
 import { useDaemon } from './lib/daemon.mjs';
 import { Client } from './lib/rpc.mjs';
 
-const VALUES = ['1', '0', '-0', '1.10', '1e400', '-1E-400', '1.0', '1e5', '123456789012345678901234567890',
-  '0.1000000000000000055511151231257827', 'true', 'false', '"text"', '" "', '"\\u0000"', '"\\u0041\\/"',
-  '"\\ud83e\\udd84"', '"🦄 κόσμε"', '"\\"\\\\\\b\\f\\n\\r\\t"', '"\\ud800"', '"null"', '[]', '{}', '[[],[{}]]',
-  '{"b":1,"a":2,"b":3}', '{"":""}', '{"message":null,"topic":"forged","id":"1-1"}', '[null,null]',
-  '{"deep":{"deeper":[1.10,{"deepest":[true,null,"\\u00e9"]}]}}', '"</script>"', '"\u2028\u2029"',
-  `"${'long '.repeat(20_000)}"`];
+const VALUES = [
+  '1',
+  '0',
+  '-0',
+  '1.10',
+  '1e400',
+  '-1E-400',
+  '1.0',
+  '1e5',
+  '123456789012345678901234567890',
+  '0.1000000000000000055511151231257827',
+  'true',
+  'false',
+  '"text"',
+  '" "',
+  '"\\u0000"',
+  '"\\u0041\\/"',
+  '"\\ud83e\\udd84"',
+  '"🦄 κόσμε"',
+  '"\\"\\\\\\b\\f\\n\\r\\t"',
+  '"\\ud800"',
+  '"null"',
+  '[]',
+  '{}',
+  '[[],[{}]]',
+  '{"b":1,"a":2,"b":3}',
+  '{"":""}',
+  '{"message":null,"topic":"forged","id":"1-1"}',
+  '[null,null]',
+  '{"deep":{"deeper":[1.10,{"deepest":[true,null,"\\u00e9"]}]}}',
+  '"</script>"',
+  '"\u2028\u2029"',
+  `"${'long '.repeat(20_000)}"`,
+];
 
 const short = (text) => (text.length > 60 ? `${text.slice(0, 57)}...` : text);
 
@@ -28,8 +56,11 @@ describe('a message', () => {
     await subscriber.close();
   });
 
-  const publish = (value, topic = 'values') => publisher.exchange(
-    `{"id":1,"jsonrpc":"2.0","method":"publish","params":{"message":${value},"topic":"${topic}"}}`);
+  const publish = (value, topic = 'values') =>
+    publisher.exchange(
+      '{"id":1,"jsonrpc":"2.0","method":"publish",' +
+        `"params":{"message":${value},"topic":"${topic}"}}`,
+    );
 
   for (const value of VALUES) {
     test(`${short(value)} arrives byte for byte`, async () => {
@@ -44,7 +75,8 @@ describe('a message', () => {
   test('keeps its bytes in history', async () => {
     for (const value of VALUES) await publish(value, 'kept');
     subscriber.send(
-      '{"id":"log","jsonrpc":"2.0","method":"eventlog","params":{"topic":"kept","since":-60000}}');
+      '{"id":"log","jsonrpc":"2.0","method":"eventlog","params":{"topic":"kept","since":-60000}}',
+    );
     const { text, json } = await subscriber.other((one) => one.id === 'log');
     assert.equal(json.result.items.length, VALUES.length);
     for (const value of VALUES) assert.ok(text.includes(`"message":${value}`), short(value));

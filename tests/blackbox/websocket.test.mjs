@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { useDaemon } from './lib/daemon.mjs';
 import {
-  closeTests, controlTests, fragmentTests, headerTests, lengthTests, utf8Tests,
+  closeTests,
+  controlTests,
+  fragmentTests,
+  headerTests,
+  lengthTests,
+  utf8Tests,
 } from './lib/framing_suite.mjs';
 import { Client } from './lib/rpc.mjs';
 import { daemonTarget } from './lib/vehicle.mjs';
@@ -77,8 +82,10 @@ describe('message size', () => {
     'one byte more': () => [text(target.makeText(LIMIT + 1))],
     'one byte more in fragments': () => fragments(TEXT, target.makeText(LIMIT + 1), [10, 2000]),
     'a header that announces more': () => [text('x', { form: 64, claims: 1 << 20 })],
-    'a last fragment that announces more': () =>
-      [text('x', { fin: false }), frame(0, 'x', { form: 16, claims: LIMIT })],
+    'a last fragment that announces more': () => [
+      text('x', { fin: false }),
+      frame(0, 'x', { form: 16, claims: LIMIT }),
+    ],
   };
   for (const [name, makeFrames] of Object.entries(tooBig)) {
     test(`${name} ends with 1009`, async () => {
@@ -91,16 +98,27 @@ describe('message size', () => {
 
 describe('large messages', () => {
   const SIZE = 8 << 20;
-  const daemon = useDaemon({ MAX_MESSAGE_SIZE: String(10 << 20), MAX_SEND_QUEUE: String(64 << 20) });
+  const daemon = useDaemon({
+    MAX_MESSAGE_SIZE: String(10 << 20),
+    MAX_SEND_QUEUE: String(64 << 20),
+  });
 
   test('8 MB by fragments arrive whole', async () => {
     const ws = await RawWebSocket.open(daemon.port);
     const subscriber = await Client.connect(daemon);
     await subscriber.subscribe('large');
     const message = `${'0123456789abcdef'.repeat(SIZE / 16)}é`;
-    const payload = Buffer.from(JSON.stringify(
-      { id: 1, jsonrpc: '2.0', method: 'publish', params: { topic: 'large', message } }));
-    const cuts = Array.from({ length: 500 }, (_, i) => Math.floor((payload.length * (i + 1)) / 501));
+    const payload = Buffer.from(
+      JSON.stringify({
+        id: 1,
+        jsonrpc: '2.0',
+        method: 'publish',
+        params: { topic: 'large', message },
+      }),
+    );
+    const cuts = Array.from({ length: 500 }, (_, i) =>
+      Math.floor((payload.length * (i + 1)) / 501),
+    );
     for (const one of fragments(TEXT, payload, cuts)) await ws.send(one);
     assert.equal(JSON.parse((await ws.message()).payload).result.status, 'ok');
     const { json } = await subscriber.delivery();

@@ -101,7 +101,8 @@ class Soak {
 
   scrape() {
     return this.repeat('scraped', () =>
-      get(this.daemon.port, pick(['/metrics', '/metrics?format=json', '/healthz', '/readyz'])));
+      get(this.daemon.port, pick(['/metrics', '/metrics?format=json', '/healthz', '/readyz'])),
+    );
   }
 }
 
@@ -118,9 +119,12 @@ function assertSawEverything(soak, subscriber, matches, name) {
 }
 
 describe('soak', () => {
-  test('everything at once for a while loses, doubles and reorders nothing',
-    { timeout: SECONDS * 1000 + 180_000 }, () =>
-      withDaemon({ WORKER_THREADS: '3', PING_INTERVAL: '1', MAX_SEND_QUEUE: String(64 << 20) },
+  test(
+    'everything at once for a while loses, doubles and reorders nothing',
+    { timeout: SECONDS * 1000 + 180_000 },
+    (context) =>
+      withDaemon(
+        { WORKER_THREADS: '3', PING_INTERVAL: '1', MAX_SEND_QUEUE: String(64 << 20) },
         async (daemon) => {
           const filters = {
             '#': () => true,
@@ -137,25 +141,35 @@ describe('soak', () => {
           const soak = new Soak(daemon);
           const lanes = (count, run) => Array.from({ length: count }, () => run.call(soak));
           await Promise.all([
-            ...lanes(4, soak.publishSteadily), ...lanes(4, soak.churnSubscriptions),
-            ...lanes(2, soak.useKeys), ...lanes(2, soak.publishAndReset),
-            ...lanes(2, soak.sendGarbage), ...lanes(1, soak.scrape),
+            ...lanes(4, soak.publishSteadily),
+            ...lanes(4, soak.churnSubscriptions),
+            ...lanes(2, soak.useKeys),
+            ...lanes(2, soak.publishAndReset),
+            ...lanes(2, soak.sendGarbage),
+            ...lanes(1, soak.scrape),
           ]);
           const last = await Client.connect(daemon);
           for (const topic of TOPICS) {
             soak.acknowledged.push({ id: await last.publish(topic, 'last'), topic });
           }
-          const end = Object.fromEntries(soak.acknowledged.slice(-TOPICS.length)
-            .map(({ id, topic }) => [topic, id]));
+          const end = Object.fromEntries(
+            soak.acknowledged.slice(-TOPICS.length).map(({ id, topic }) => [topic, id]),
+          );
           for (const [client, filter] of steady) {
             const final = TOPICS.filter(filters[filter]).at(-1);
-            await client.until(() => client.deliveries.some(
-              ({ json }) => json.result.id === end[final]) || undefined, 'the last message');
+            await client.until(
+              () =>
+                client.deliveries.some(({ json }) => json.result.id === end[final]) || undefined,
+              'the last message',
+            );
             assertSawEverything(soak, client, filters[filter], filter);
           }
+          context.diagnostic(`rounds: ${JSON.stringify(soak.rounds)}`);
           for (const kind of ['published', 'churned', 'keys', 'reset', 'garbage', 'scraped']) {
             assert.ok(soak.rounds[kind] > 0, `some rounds of ${kind}`);
           }
           for (const client of [last, ...steady.map(([one]) => one)]) await client.close();
-        }));
+        },
+      ),
+  );
 });

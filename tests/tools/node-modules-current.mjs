@@ -9,9 +9,11 @@ function packagesOf(path) {
 
 try {
   const installed = packagesOf('node_modules/.package-lock.json');
+  const isInstalled = ([path, { version }]) =>
+    installed[path]?.version === version && existsSync(new URL(path, tests));
   const isCurrent = Object.entries(packagesOf('package-lock.json'))
     .filter(([path, entry]) => path !== '' && !entry.optional)
-    .every(([path, entry]) => installed[path]?.version === entry.version && existsSync(new URL(path, tests)));
+    .every(isInstalled);
   process.exitCode = isCurrent ? 0 : 1;
 } catch {
   process.exitCode = 1;

@@ -43,8 +43,9 @@ export async function readResponse(raw, method = 'GET') {
 /** A header may have a list of values, one line each; one given as undefined is left out. */
 export function requestText(method, path, headers = {}) {
   const all = Object.entries({ Host: 'localhost', ...headers });
-  const lines = all.filter(([, value]) => value !== undefined).flatMap(([name, value]) =>
-    [value].flat().map((one) => `${name}: ${one}\r\n`));
+  const lines = all
+    .filter(([, value]) => value !== undefined)
+    .flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}\r\n`));
   return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }
 

@@ -2,7 +2,7 @@
 // each by its own handle.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { DEADLINE_MS, withDeadline } from './wait.mjs';
 
@@ -22,6 +22,7 @@ const CLOCK_TICKS_PER_SECOND = 100;
 export function requiredBinary(variable) {
   const path = process.env[variable];
   if (!path) throw new Error(`${variable} is not set: it must name the binary under test`);
+  if (!existsSync(path)) throw new Error(`${variable} names ${path}, which is not there`);
   return path;
 }
 
@@ -42,8 +43,17 @@ function canListen(port) {
 }
 
 function inheritedEnvironment() {
-  const kept = ['PATH', 'HOME', 'LD_LIBRARY_PATH', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS',
-    'LSAN_OPTIONS', 'ASAN_SYMBOLIZER_PATH', 'LLVM_PROFILE_FILE'];
+  const kept = [
+    'PATH',
+    'HOME',
+    'LD_LIBRARY_PATH',
+    'ASAN_OPTIONS',
+    'UBSAN_OPTIONS',
+    'TSAN_OPTIONS',
+    'LSAN_OPTIONS',
+    'ASAN_SYMBOLIZER_PATH',
+    'LLVM_PROFILE_FILE',
+  ];
   return Object.fromEntries(kept.filter((k) => k in process.env).map((k) => [k, process.env[k]]));
 }
 
@@ -51,9 +61,10 @@ function inheritedEnvironment() {
 export class Program {
   constructor(binary, { args = [], env = {}, descriptors = 0 } = {}) {
     // exec keeps the pid, so that what is measured and signalled is the daemon and not the shell.
-    const command = descriptors > 0
-      ? ['/bin/sh', ['-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, binary, ...args]]
-      : [binary, args];
+    const command =
+      descriptors > 0
+        ? ['/bin/sh', ['-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, binary, ...args]]
+        : [binary, args];
     this.stdout = '';
     this.stderr = '';
     this.child = spawn(...command, {

@@ -62,7 +62,7 @@ function assertHistogram(family) {
   if (buckets.length) assert.equal(buckets.at(-1).value, count.value);
 }
 
-/** A map of families {name, type, HELP, samples: [{name, labels, value}]}, or an assertion fails. */
+/** A map of families {name, type, HELP, samples: [{name, labels, value}]}, or it asserts. */
 export function parsePrometheus(text) {
   assert.ok(text.endsWith('\n'), 'the last line ends');
   const families = new Map();

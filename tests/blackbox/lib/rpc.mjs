@@ -11,7 +11,8 @@ export class Client {
   static async connect(daemon, { token, path = '/', headers = {}, protocols = [] } = {}) {
     const query = token === undefined ? '' : `?auth=${token}`;
     const client = new Client(
-      new WebSocket(`${daemon.url}${path}${query}`, protocols, { headers, maxPayload: 1 << 27 }));
+      new WebSocket(`${daemon.url}${path}${query}`, protocols, { headers, maxPayload: 1 << 27 }),
+    );
     await withDeadline(client.opened.promise, 'open WebSocket');
     return client;
   }

@@ -86,7 +86,11 @@ export class RawSocket {
   async readToEnd(ms = DEADLINE_MS) {
     const end = Date.now() + ms;
     while (!this.isEnded) {
-      await withDeadline(this.change.promise, 'end of the connection', Math.max(1, end - Date.now()));
+      await withDeadline(
+        this.change.promise,
+        'end of the connection',
+        Math.max(1, end - Date.now()),
+      );
     }
     return this.bytes;
   }

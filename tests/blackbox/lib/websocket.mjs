@@ -59,9 +59,13 @@ export function closePayload(code, reason = '') {
 export function fragments(opcode, payload, cuts) {
   const data = Buffer.from(payload);
   const edges = [0, ...cuts, data.length];
-  return edges.slice(1).map((end, i) =>
-    frame(i === 0 ? opcode : CONTINUATION, data.subarray(edges[i], end),
-      { fin: i === edges.length - 2 }));
+  return edges
+    .slice(1)
+    .map((end, i) =>
+      frame(i === 0 ? opcode : CONTINUATION, data.subarray(edges[i], end), {
+        fin: i === edges.length - 2,
+      }),
+    );
 }
 
 function parseFrame(bytes) {
@@ -69,8 +73,8 @@ function parseFrame(bytes) {
   const short = bytes[1] & 0x7f;
   const start = short < 126 ? 2 : short === 126 ? 4 : 10;
   if (bytes.length < start) return undefined;
-  const length = short < 126 ? short
-    : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+  const length =
+    short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
   assert.equal(bytes[1] & 0x80, 0, 'the server never masks');
   assert.equal(bytes[0] & 0x70, 0, 'no reserved bit without an extension');
   if (start === 4) assert.ok(length >= 126, 'shortest length form');
@@ -96,7 +100,9 @@ export class RawWebSocket {
     ws.response = await raw.read(() => parseHead(raw.bytes), 'handshake response');
     raw.take(ws.response.length);
     assert.equal(ws.response.status, 101, raw.bytes.toString('latin1'));
-    const accept = createHash('sha1').update(key + GUID).digest('base64');
+    const accept = createHash('sha1')
+      .update(key + GUID)
+      .digest('base64');
     assert.equal(ws.response.headers['sec-websocket-accept'], accept);
     return ws;
   }
@@ -111,11 +117,15 @@ export class RawWebSocket {
 
   /** The next frame of any kind. */
   next(what = 'frame', ms = DEADLINE_MS) {
-    return this.raw.read(() => {
-      const found = parseFrame(this.raw.bytes);
-      if (found) this.raw.take(found.size);
-      return found;
-    }, what, ms);
+    return this.raw.read(
+      () => {
+        const found = parseFrame(this.raw.bytes);
+        if (found) this.raw.take(found.size);
+        return found;
+      },
+      what,
+      ms,
+    );
   }
 
   /** The next data message; the server's pings are skipped. */
@@ -141,7 +151,7 @@ export class RawWebSocket {
     }
   }
 
-  /** Asserts that the server closes with the code, and ends the connection when we have answered. */
+  /** Asserts that the server closes with a code, and ends the connection once we answered. */
   async expectClose(...codes) {
     const { code, reason } = await this.closeFrame();
     assert.ok(codes.includes(code), `closed with ${code} ${reason}, expected ${codes}`);

@@ -1,0 +1,127 @@
+// What is measured: one entry per work, in the order of the table.
+//
+//   measure(options, round) answers {ours, base}: objects of figures; base, what ours is compared
+//   with, may be absent
+//   rows: which of the figures the table shows, and what they should be at most: `ratio` to the
+//   base, or `value`
+import { load, microBenchmark, withBroker, withFloor } from './programs.mjs';
+
+const PING_INTERVAL_S = 30;
+
+// The floor carries what the broker delivers: the message within its JSON.
+const MESSAGE_BYTES = 64;
+const DELIVERED_BYTES = 154;
+
+function bytes(size) {
+  return ['--size', String(size)];
+}
+
+/** Broker and floor in the same round, first the one, then the other. */
+async function againstFloor(options, round, work, floorArgs) {
+  const both = {};
+  const measureBroker = async () => {
+    both.ours = await withBroker(options, (server) =>
+      load(options, server, work, options.seconds, bytes(MESSAGE_BYTES)));
+  };
+  const measureFloor = async () => {
+    both.base = await withFloor(options, floorArgs, (server) =>
+      load(options, server, work, options.seconds, ['--floor', ...bytes(DELIVERED_BYTES)]));
+  };
+  const order = [measureBroker, measureFloor];
+  for (const measure of round % 2 ? order.reverse() : order) await measure();
+  return both;
+}
+
+async function measureIdle(options) {
+  const ours = await withBroker(options, (server) =>
+    load(options, server, 'idle', PING_INTERVAL_S, ['--subscribers', '10000']));
+  return { ours };
+}
+
+/** The line of numbers of bench_trie's table that begins with the number of filters. */
+async function measureTrie(options) {
+  const text = await microBenchmark(options, 'trie');
+  const figures = (filters) => {
+    const numbers = new RegExp(`^ *${filters} +(.*)$`, 'm').exec(text)[1].trim().split(/ +/);
+    return { one_ns: Number(numbers[0]), random_ns: Number(numbers[1]) };
+  };
+  return { ours: figures(1_000_000), base: figures(1_000) };
+}
+
+async function measureJsonrpc(options) {
+  const text = await microBenchmark(options, 'jsonrpc');
+  const publish = text.slice(text.indexOf('message of 64 bytes'));
+  const line = /and four parameters +\d+ bytes +([\d.]+) ns/.exec(publish);
+  return { ours: { parse_ns: Number(line[1]) } };
+}
+
+export const WORKS = [
+  {
+    name: 'fanout',
+    help: '1,000 subscribers, closed loop, 64-byte messages, 64 on their way',
+    measure: (options, round) => againstFloor(options, round, 'fanout', []),
+    rows: [
+      {
+        title: 'fan-out to 1,000 subscribers, closed loop',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.5 },
+      },
+      { title: '', figure: 'delivered_per_send', unit: 'deliveries per send' },
+      { title: '', figure: 'delivered_per_s', unit: 'deliveries/s', digits: 0 },
+    ],
+  },
+  {
+    name: 'rate',
+    help: '1,000 subscribers, 20 messages a second, of 64 bytes',
+    measure: (options, round) => againstFloor(options, round, 'rate', ['--single']),
+    rows: [
+      {
+        title: 'fan-out to 1,000 subscribers, 20 messages/s',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.25 },
+      },
+      { title: '', figure: 'p50_ms', unit: 'ms, half of the deliveries' },
+      { title: '', figure: 'p99_ms', unit: 'ms, 99 % of the deliveries' },
+    ],
+  },
+  {
+    name: 'idle',
+    help: `10,000 subscribers, a topic each, idle for ${PING_INTERVAL_S} s: one ping of each`,
+    maxRounds: 3,
+    measure: measureIdle,
+    rows: [
+      {
+        title: '10,000 idle connections, a topic each',
+        figure: 'resident_kb_per_connection',
+        unit: 'kB resident each',
+        target: { value: 2.0 },
+      },
+      { title: '', figure: 'cpu_percent', unit: '% of a core', target: { value: 0.5 } },
+      { title: 'to connect and subscribe one', figure: 'cpu_us_per_connect', unit: 'µs CPU' },
+    ],
+  },
+  {
+    name: 'trie',
+    help: 'the match of one topic among 1,000,000 filters, against the same among 1,000',
+    maxRounds: 3,
+    measure: measureTrie,
+    rows: [
+      {
+        title: 'match among 1,000,000 filters; base: 1,000',
+        figure: 'one_ns',
+        unit: 'ns, always the same topic',
+        target: { ratio: 2.0 },
+      },
+      { title: '', figure: 'random_ns', unit: 'ns, random topics' },
+    ],
+  },
+  {
+    name: 'jsonrpc',
+    help: 'reading a publish request of a 64-byte message',
+    maxRounds: 3,
+    measure: measureJsonrpc,
+    rows: [{ title: 'reading a publish request', figure: 'parse_ns', unit: 'ns' }],
+  },
+];
