@@ -24,6 +24,11 @@ ssize_t stream_recv(struct stream *stream, char *bytes, size_t cap) {
   return result(count);
 }
 
+bool stream_has_bytes(const struct stream *stream) {
+  char byte;
+  return recv(stream->fd, &byte, 1, MSG_PEEK) > 0;
+}
+
 ssize_t stream_sendv(struct stream *stream, struct iovec *parts, int count) {
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
   ssize_t sent;

@@ -76,7 +76,8 @@ static bool authenticate(struct worker *worker, struct connection *connection,
   struct slice text = find_token(request, protocol_token, &scratch);
   if (text.len == 0) {
     refuse(worker, connection, 401, METRIC_REFUSED_UNAUTHORIZED,
-           SLICE("a token is needed: send it as Authorization header or as query parameter auth"));
+           SLICE("a token is needed: send it as Authorization header, as query "
+                 "parameter auth or as subprotocol eventhub.auth.<token>"));
     return false;
   }
   int err = token_verify(&worker->broker->keys, text, (int64_t)(clock_wall_ms() / 1000), ret_token);

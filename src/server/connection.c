@@ -61,19 +61,28 @@ static void on_handshake_due(struct deadline *deadline, void *context) {
   connection_refuse(connection, 408, SLICE(""), SLICE("the request did not arrive in time"));
 }
 
+/* Nothing came for two intervals, though we asked. Where it was us who stood still, what the peer
+ * sent meanwhile may wait in the socket for its turn. */
+static bool is_dead(const struct connection *connection) {
+  const struct connection_pool *pool = connection->pool;
+  uint32_t silent_ms = (uint32_t)pool->loop->now_ms - connection->last_received_ms;
+  if (!connection->was_pinged || silent_ms < 2 * pool->limits.ping_interval_ms) return false;
+  /* A connection that we do not read for reasons of our own cannot be blamed for silence. */
+  if ((connection->pauses & ~(unsigned)CONNECTION_PAUSE_OUTPUT) != 0) return false;
+  return connection->pauses != 0 || !stream_has_bytes(&connection->stream);
+}
+
 static void on_ping_due(struct deadline *deadline, void *context) {
   (void)context;
   struct connection *connection = container_of(deadline, struct connection, deadline);
   struct connection_pool *pool = connection->pool;
-  uint32_t silent_ms = (uint32_t)pool->loop->now_ms - connection->last_received_ms;
-  /* A connection that we do not read for reasons of our own cannot be blamed for silence. */
-  bool is_ours = (connection->pauses & ~(unsigned)CONNECTION_PAUSE_OUTPUT) != 0;
-  if (silent_ms >= 2 * pool->limits.ping_interval_ms && !is_ours) {
+  if (is_dead(connection)) {
     metrics_add(pool->metrics, METRIC_DEAD_PEERS, 1);
     connection_drop(connection);
     return;
   }
   deadline_arm(pool->loop, &pool->pings, deadline);
+  connection->was_pinged = true;
   connection_send(connection, WS_PING, SLICE(""));
 }
 

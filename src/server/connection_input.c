@@ -165,6 +165,7 @@ static bool read_once(struct connection *connection) {
     return false;
   }
   connection->last_received_ms = (uint32_t)pool->loop->now_ms;
+  connection->was_pinged = false;
   metrics_add(pool->metrics, METRIC_RECEIVED_BYTES, (uint64_t)len);
   feed(connection, pool->recv_buffer, (size_t)len);
   if (connection->state == CONNECTION_CLOSED || connection->pauses != 0) return false;

@@ -116,17 +116,27 @@ static void answer_error(const struct rpc_reply *reply, int code, struct slice d
   answer(reply, buf_slice(text));
 }
 
-void rpc_result(const struct rpc_reply *reply, struct slice result) {
+static struct slice encode_result(const struct rpc_reply *reply, struct slice result) {
   struct buf *text = &reply->worker->scratch;
   buf_clear(text);
   if (reply->id.ptr != NULL) jsonrpc_append_result(text, reply->id, result);
-  if (batch_takes(reply, text->len)) {
-    answer(reply, buf_slice(text));
+  return buf_slice(text);
+}
+
+void rpc_result(const struct rpc_reply *reply, struct slice result) {
+  answer(reply, encode_result(reply, result));
+}
+
+void rpc_long_result(const struct rpc_reply *reply, struct slice result) {
+  struct buf *scratch = &reply->worker->scratch;
+  struct slice text = encode_result(reply, result);
+  if (batch_takes(reply, text.len)) {
+    answer(reply, text);
   } else {
-    rpc_fail(reply, JSONRPC_INTERNAL_ERROR,
-             SLICE("The answers to this batch are too long together; this one is left out."));
+    answer_error(reply, JSONRPC_INTERNAL_ERROR,
+                 SLICE("The answers to this batch are too long together; this one is left out."));
   }
-  if (text->cap > SCRATCH_KEEP_BYTES) buf_done(text);
+  if (scratch->cap > SCRATCH_KEEP_BYTES) buf_done(scratch);
 }
 
 void rpc_fail(const struct rpc_reply *reply, int code, struct slice data) {
@@ -259,27 +269,21 @@ static void run(struct rpc_request *rpc, struct slice method_name) {
 }
 
 static const char invalid_request[] =
-    "A request is an object with \"jsonrpc\":\"2.0\", a \"method\", \"params\" that are an object "
-    "or an array, and an "
-    "\"id\" that is a string or a number.";
+    "A request is an object with \"jsonrpc\":\"2.0\", a \"method\", \"params\" that are an "
+    "object or an array, and an \"id\" that is a string or a number.";
+static const char invalid_message[] =
+    "A message is one request, an object, or an array of 1 to 10000 of them, nested no deeper than "
+    "64 levels.";
 
-/* What is not even a request has no notification among it: it is always answered. */
-static void answer_invalid(const struct rpc_reply *reply, int code) {
-  if (code == JSONRPC_PARSE_ERROR) {
-    answer_error(reply, code, SLICE("The message is not valid JSON."));
-  } else {
-    answer_error(reply, code, slice_str(invalid_request));
-  }
+/* What is not even a request has no notification among it: both are always answered. */
+static void answer_invalid(const struct rpc_reply *reply) {
+  answer_error(reply, JSONRPC_INVALID_REQUEST, slice_str(invalid_request));
 }
 
-static void answer_unreadable(const struct rpc_reply *reply, int code,
-                              const struct jsonrpc_reader *reader) {
-  if (code == JSONRPC_INVALID_REQUEST && reader->is_batch) {
-    answer_error(reply, code,
-                 SLICE("A batch holds 1 to 10000 requests, nested no deeper than 64 levels."));
-  } else {
-    answer_invalid(reply, code);
-  }
+static void answer_unreadable(const struct rpc_reply *reply, int code) {
+  const char *reason =
+      code == JSONRPC_PARSE_ERROR ? "The message is not valid JSON." : invalid_message;
+  answer_error(reply, code, slice_str(reason));
 }
 
 static void run_all(struct session *session, struct rpc_request *rpc,
@@ -292,7 +296,7 @@ static void run_all(struct session *session, struct rpc_request *rpc,
     rpc->reply.id = request.id;
     rpc->params = request.params;
     if (code != 0) {
-      answer_invalid(&rpc->reply, code);
+      answer_invalid(&rpc->reply);
     } else {
       run(rpc, request.method);
     }
@@ -308,7 +312,7 @@ void rpc_handle(struct session *session, struct slice text) {
   };
   int code = jsonrpc_open(&reader, text);
   if (code != 0) {
-    answer_unreadable(&rpc.reply, code, &reader);
+    answer_unreadable(&rpc.reply, code);
     return;
   }
   if (reader.is_batch) {
@@ -316,4 +320,5 @@ void rpc_handle(struct session *session, struct slice text) {
     rpc.reply.batch = batch_new(rpc.batch_size);
   }
   run_all(session, &rpc, &reader);
+  session_leave_when_idle(session);
 }

@@ -54,7 +54,7 @@ static void on_get(struct rpc_call *call, struct session *session) {
   buf_append_str(&result, ",\"value\":");
   buf_append_slice(&result, blob_slice(call->request.kv.value));
   buf_append_char(&result, '}');
-  rpc_result(&call->reply, buf_slice(&result));
+  rpc_long_result(&call->reply, buf_slice(&result));
 }
 
 static void on_set(struct rpc_call *call, struct session *session) {

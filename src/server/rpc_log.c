@@ -76,7 +76,7 @@ static void answer_items(const struct rpc_reply *reply, struct slice filter,
   }
   buf_append_str(&result, "],\"recovered\":");
   buf_append_str(&result, read->recovered ? "true}" : "false}");
-  rpc_result(reply, buf_slice(&result));
+  rpc_long_result(reply, buf_slice(&result));
 }
 
 static void on_eventlog(struct rpc_call *call, struct session *session) {

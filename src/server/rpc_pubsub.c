@@ -290,5 +290,5 @@ void rpc_list(struct rpc_request *rpc) {
     buf_append_char(&result, '"');
   }
   buf_append_char(&result, ']');
-  rpc_result(&rpc->reply, buf_slice(&result));
+  rpc_long_result(&rpc->reply, buf_slice(&result));
 }

@@ -11,7 +11,10 @@ static void add_store(struct metrics_snapshot *snapshot, const struct store_metr
   snapshot->values[METRIC_EVENTLOG_MESSAGES] = store_metric_get(&store->log_messages);
   snapshot->values[METRIC_EVENTLOG_BYTES] = store_metric_get(&store->log_bytes);
   snapshot->values[METRIC_EVENTLOG_TOPICS] = store_metric_get(&store->log_topics);
+  snapshot->values[METRIC_EVENTLOG_EXPIRED] = store_metric_get(&store->log_expired);
+  snapshot->values[METRIC_EVENTLOG_TRIMMED] = store_metric_get(&store->log_trimmed);
   snapshot->values[METRIC_KVSTORE_KEYS] = store_metric_get(&store->kv_keys);
+  snapshot->values[METRIC_KVSTORE_BYTES] = store_metric_get(&store->kv_bytes);
 }
 
 void scrape_take(const struct broker *broker, struct metrics_snapshot *ret) {

@@ -76,8 +76,8 @@ void session_request_started(struct session *session, enum store_op op) {
   connection_pause(session->connection, CONNECTION_PAUSE_READS);
 }
 
-static void leave_when_idle(struct session *session) {
-  if (session->pending > 0) return;
+void session_leave_when_idle(struct session *session) {
+  if (!session->is_leaving || session->pending > 0) return;
   connection_close(session->connection, WS_CLOSE_NORMAL,
                    SLICE("disconnected at the client's request"));
 }
@@ -88,7 +88,7 @@ void session_request_finished(struct session *session, enum store_op op) {
     connection_resume(session->connection, CONNECTION_PAUSE_READS);
   }
   if (session->is_leaving) {
-    leave_when_idle(session);
+    session_leave_when_idle(session);
   } else if (session->pending <= SESSION_PENDING_LOW) {
     connection_resume(session->connection, CONNECTION_PAUSE_REQUESTS);
   }
@@ -97,5 +97,4 @@ void session_request_finished(struct session *session, enum store_op op) {
 void session_leave(struct session *session) {
   session->is_leaving = true;
   connection_pause(session->connection, CONNECTION_PAUSE_REQUESTS);
-  leave_when_idle(session);
 }

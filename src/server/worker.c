@@ -106,10 +106,12 @@ static void *run_worker(void *context) {
 
 /* ---- leaving ---- */
 
+/* What is still plain HTTP is read on, to be told 503. */
 static void pause_all(struct worker *worker) {
   for (uint32_t slot = 0; slot < worker->pool.slot_count; slot++) {
     struct connection *connection = worker->pool.slots[slot];
-    if (connection != NULL) connection_pause(connection, CONNECTION_PAUSE_DRAIN);
+    if (connection == NULL || connection->state != CONNECTION_WEBSOCKET) continue;
+    connection_pause(connection, CONNECTION_PAUSE_DRAIN);
   }
 }
 

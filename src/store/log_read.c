@@ -26,7 +26,7 @@ struct reading {
   uint64_t available;        /* messages in all cursors together */
   struct message **messages; /* newest first */
   size_t count, bytes;
-  bool remembers; /* some topic can place the point */
+  bool is_known; /* a topic has given the id that is the point */
   bool missing;
 };
 
@@ -88,7 +88,7 @@ static const struct log_entry *merge_take(struct merge *merge) {
 
 static void add_topic(struct reading *reading, const struct log_topic *topic) {
   if (message_id_compare(topic->dropped, reading->after) > 0) reading->missing = true;
-  if (log_topic_remembers(topic, reading->query->point.id)) reading->remembers = true;
+  if (log_topic_has_given(topic, reading->query->point.id)) reading->is_known = true;
   uint32_t count = log_topic_count(topic);
   if (count == 0 || message_id_compare(topic->last, reading->after) <= 0) return;
   struct cursor cursor = {topic, {0, 0}, log_topic_after(topic, reading->after), count};
@@ -166,7 +166,7 @@ void log_read(const struct eventlog *log, const struct log_query *query, struct 
   add_topics(&reading, log);
   collect_all(&reading);
   free(reading.merge.cursors);
-  if (!reading.remembers && is_prehistoric(&query->point, log->config.birth_ms)) {
+  if (!reading.is_known && is_prehistoric(&query->point, log->config.birth_ms)) {
     reading.missing = true;
   }
   reverse(reading.messages, reading.count);

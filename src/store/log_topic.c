@@ -54,9 +54,15 @@ uint32_t log_topic_after(const struct log_topic *topic, struct message_id id) {
   return low;
 }
 
-bool log_topic_remembers(const struct log_topic *topic, struct message_id id) {
-  if (!is_none(topic->dropped)) return message_id_compare(topic->dropped, id) <= 0;
-  return log_topic_count(topic) > 0 && message_id_compare(id_at(topic, 0), id) <= 0;
+static bool is_same(struct message_id one, struct message_id other) {
+  return message_id_compare(one, other) == 0;
+}
+
+bool log_topic_has_given(const struct log_topic *topic, struct message_id id) {
+  if (is_none(id)) return false;
+  if (is_same(id, topic->last) || is_same(id, topic->dropped)) return true;
+  uint32_t after = log_topic_after(topic, id);
+  return after > 0 && is_same(id, id_at(topic, after - 1));
 }
 
 void log_topic_push(struct log_topic *topic, struct message *message) {

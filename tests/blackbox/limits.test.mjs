@@ -91,6 +91,25 @@ describe('a client that reads', () => {
   });
 });
 
+describe('a batch whose answers are too long together', () => {
+  const daemon = useDaemon({ MAX_SEND_QUEUE: '2048' });
+
+  test('tells of every change that it made, and leaves out what it would only read', async () => {
+    const client = await Client.connect(daemon);
+    await client.result('set', { key: 'long', value: 'v'.repeat(400) });
+    const call = (id, method, params) => ({ id, jsonrpc: '2.0', method, params });
+    const { json } = await client.exchange(JSON.stringify([
+      ...[1, 2, 3, 4].map((id) => call(id, 'get', { key: 'long' })),
+      ...[5, 6, 7, 8].map((id) => call(id, 'publish', { topic: 'changed', message: id })),
+    ]));
+    assert.deepEqual(json.map((one) => one.id), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert.equal(json[0].result.value.length, 400);
+    assert.equal(json[3].error.code, -32603);
+    assert.ok(json.slice(4).every((one) => one.result.status === 'ok'));
+    await client.close();
+  });
+});
+
 describe('a client that never reads', () => {
   const daemon = useDaemon({ MAX_SEND_QUEUE: String(MB), MAX_CACHE_LENGTH: '10' });
 

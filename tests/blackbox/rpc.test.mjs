@@ -267,6 +267,21 @@ describe('JSON-RPC', () => {
       assertError(answers.null, -32600, null);
     });
 
+    test('with a disconnect is answered before the connection closes', async () => {
+      const leaving = await Client.connect(daemon);
+      const { json } = await leaving.exchange(
+        JSON.stringify([
+          { id: 1, jsonrpc: '2.0', method: 'disconnect', params: [] },
+          { id: 2, jsonrpc: '2.0', method: 'ping', params: [] },
+          { id: 3, jsonrpc: '2.0', method: 'publish', params: { topic: 'left', message: 1 } },
+        ]),
+      );
+      assert.deepEqual(json.map((one) => one.id), [2, 3]);
+      assertPong(json[0], 2);
+      assert.equal(json[1].result.status, 'ok');
+      assert.equal((await leaving.closed).code, 1000);
+    });
+
     test('leaves its notifications unanswered', async () => {
       const note = '{"jsonrpc":"2.0","method":"ping"}';
       const { json } = await client.exchange(`[${note},${ping(1)},${note}]`);

@@ -13,8 +13,8 @@
  * belongs in on_turn_end: that is where the work of many events becomes one system call per
  * connection.
  *
- * Only the owner thread may call these functions; loop_stop and the mailbox are the exceptions.
- * Debug builds check it.
+ * Only the owner thread may call these functions, and most of them check it; others post to the
+ * mailbox.
  */
 
 #include <pthread.h>
@@ -106,7 +106,7 @@ void deadline_init(struct deadline *deadline);
 void deadline_arm(struct loop *loop, struct deadline_list *list, struct deadline *deadline);
 void deadline_disarm(struct deadline *deadline);
 
-/* Aborts in debug builds when the caller is not the loop's thread. */
+/* Aborts when the caller is not the loop's thread. */
 void loop_assert_owner(const struct loop *loop);
 
 #endif

@@ -6,6 +6,7 @@
  * these calls and does not know what is underneath. Owner: the connection's thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -19,6 +20,8 @@ void stream_open(struct stream *stream, int fd);
 /* Bytes read (> 0), ERR_AGAIN when there are none, ERR_CLOSED at the end or when the peer is gone.
  */
 ssize_t stream_recv(struct stream *stream, char *bytes, size_t cap);
+/* Would stream_recv answer with bytes? */
+bool stream_has_bytes(const struct stream *stream);
 /* Bytes taken (> 0), ERR_AGAIN when the socket is full, ERR_CLOSED when the peer is gone. */
 ssize_t stream_sendv(struct stream *stream, struct iovec *parts, int count);
 /* No more bytes will be sent; the peer's may still come. */

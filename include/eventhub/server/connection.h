@@ -110,7 +110,7 @@ struct connection {
   bool has_hung_up;          /* the peer has sent its end */
   bool awaits_close;         /* our close frame is sent or queued, the peer's is still to come */
   bool is_shut;              /* we have sent our end */
-  bool was_pinged;           /* a ping is unanswered */
+  bool was_pinged;           /* nothing has come since the last ping */
   uint32_t last_received_ms; /* of the loop's clock, cut to 32 bits */
   struct stream stream;
   struct connection_ref ref;

@@ -71,6 +71,9 @@ void rpc_handle(struct session *session, struct slice text);
 
 /* Answers with a result (JSON text), once. */
 void rpc_result(const struct rpc_reply *reply, struct slice result);
+/* The same for a result that may be long and whose request has changed nothing: where the answers
+ * to its batch are too long together, an error takes its place. */
+void rpc_long_result(const struct rpc_reply *reply, struct slice result);
 /* Answers with an error; `data` is a sentence for a person. */
 void rpc_fail(const struct rpc_reply *reply, int code, struct slice data);
 /* The same with what the sentence is about behind it, cut where it is longer than any valid topic.

@@ -2,7 +2,7 @@
 #define EVENTHUB_SERVER_SCRAPE_H
 
 /*
- * Collects what all threads count into one snapshot, for /metrics. Any thread; takes no lock.
+ * Collects what all threads count into one snapshot, for /metrics. Any thread.
  */
 
 #include "eventhub/server/metrics.h"

@@ -47,8 +47,10 @@ void session_free(struct session *session);
 void session_request_started(struct session *session, enum store_op op);
 void session_request_finished(struct session *session, enum store_op op);
 
-/* Closes with 1000 as soon as all pending requests are answered; reads nothing more. */
+/* Reads nothing more, and closes with 1000 as soon as all pending requests are answered. */
 void session_leave(struct session *session);
+/* A message is handled: closes the session if it leaves and waits for nothing. */
+void session_leave_when_idle(struct session *session);
 /* The token has run out: closes with 1008. */
 void session_expire(struct session *session);
 

@@ -61,8 +61,8 @@ static inline const struct log_entry *log_topic_at(const struct log_topic *topic
 /* The index of the first message behind the id; count when there is none. */
 uint32_t log_topic_after(const struct log_topic *topic, struct message_id id);
 
-/* Does it know its messages from this id on, because it had one at or before it? */
-bool log_topic_remembers(const struct log_topic *topic, struct message_id id);
+/* Did a message of this topic have exactly this id, as far as it still knows? */
+bool log_topic_has_given(const struct log_topic *topic, struct message_id id);
 
 /* Takes a reference. The message's id is above all others of the topic. */
 void log_topic_push(struct log_topic *topic, struct message *message);

@@ -232,7 +232,7 @@ static struct rlimit leave_descriptors(int count) {
   assert_true(lowest_free >= 0);
   close(lowest_free);
   limit = before;
-  limit.rlim_cur = (rlim_t)(lowest_free + count);
+  limit.rlim_cur = (rlim_t)lowest_free + (rlim_t)count;
   assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
   return before;
 }

@@ -61,6 +61,21 @@ static void the_end_is_closed(void **state) {
   close_pair(&pair);
 }
 
+static void looking_for_bytes_takes_none(void **state) {
+  (void)state;
+  struct pair pair = open_pair();
+  char byte;
+  assert_false(stream_has_bytes(&pair.stream));
+  assert_int_equal(write(pair.peer, "x", 1), 1);
+  assert_true(stream_has_bytes(&pair.stream));
+  assert_int_equal(stream_recv(&pair.stream, &byte, 1), 1);
+  assert_false(stream_has_bytes(&pair.stream));
+  close(pair.peer);
+  pair.peer = -1;
+  assert_false(stream_has_bytes(&pair.stream));
+  close_pair(&pair);
+}
+
 static void parts_leave_in_order(void **state) {
   (void)state;
   struct pair pair = open_pair();
@@ -129,6 +144,7 @@ int main(void) {
       cmocka_unit_test(bytes_come_as_they_were_sent),
       cmocka_unit_test(nothing_there_is_again_and_not_closed),
       cmocka_unit_test(the_end_is_closed),
+      cmocka_unit_test(looking_for_bytes_takes_none),
       cmocka_unit_test(parts_leave_in_order),
       cmocka_unit_test(a_full_socket_takes_a_part_and_then_says_again),
       cmocka_unit_test(sending_to_a_peer_that_is_gone_is_closed),

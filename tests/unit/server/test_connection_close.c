@@ -261,7 +261,7 @@ static void who_does_not_answer_our_close_frame_is_dropped_in_time(void **state)
 
 static void who_does_not_send_its_end_is_dropped_in_time(void **state) {
   (void)state;
-  fixture.pool.closings.timeout_ms = 5;
+  fixture.pool.lingers.timeout_ms = 5;
   peer_connect_ws(&peer, &fixture);
   peer_send_close(&peer, WS_CLOSE_NORMAL);
   while (fixture.closed == 0)

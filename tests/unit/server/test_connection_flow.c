@@ -95,6 +95,29 @@ static void a_stalled_reader_is_closed_after_whole_frames(void **state) {
   assert_int_equal(fixture.closed, 1);
 }
 
+/* The answer to its handshake is not sent yet, and is no frame. */
+static void a_stalled_reader_gets_the_whole_answer_to_its_handshake(void **state) {
+  (void)state;
+  int size = 1;
+  fixture.response_padding = 20000;
+  struct connection *connection = peer_connect(&peer, &fixture);
+  setsockopt(connection->stream.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  buf_append_str(&peer.out, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n" PEER_UPGRADE);
+  append_frame(&peer.out, FIN | WS_TEXT, payload, QUEUE_MAX);
+  while (connection->state != CONNECTION_CLOSING) {
+    peer_flush(&peer);
+    settle(&fixture);
+  }
+  while (peer_read_some(&peer, SIZE_MAX) > 0)
+    settle(&fixture);
+  char *upgrade = memmem(peer.in.data, peer.in.len, "HTTP/1.1 101", 12);
+  assert_non_null(upgrade);
+  assert_true(upgrade - peer.in.data > 20000);
+  buf_consume(&peer.in, (size_t)(upgrade - peer.in.data));
+  peer_take_upgrade(&peer);
+  assert_frames(&peer, "close:1013,the client reads too slowly ");
+}
+
 static void a_stalled_reader_that_never_reads_again_is_dropped_in_time(void **state) {
   (void)state;
   fixture.pool.closings.timeout_ms = 5;
@@ -321,6 +344,7 @@ static void a_paused_connection_that_closes_still_sees_the_answer(void **state) 
 int main(void) {
   const struct CMUnitTest tests[] = {
       POOL_TEST(a_stalled_reader_is_closed_after_whole_frames),
+      POOL_TEST(a_stalled_reader_gets_the_whole_answer_to_its_handshake),
       POOL_TEST(a_stalled_reader_that_never_reads_again_is_dropped_in_time),
       POOL_TEST(a_burst_is_no_stall_where_the_socket_takes_it),
       POOL_TEST(a_burst_is_no_stall_where_the_reader_has_caught_up),

@@ -339,8 +339,10 @@ static void finish_reading(void) {
 
 static void judge(void) {
   for (int i = 0; i < CLIENTS; i++) {
-    for (int k = 0; k < FILTERS; k++)
+    for (int k = 0; k < FILTERS; k++) {
+      assert_true(run.clients[i].states[k] == TRACK_OFF || run.clients[i].states[k] == TRACK_ON);
       track_judge(&run.clients[i].tracks[k], &run.truth);
+    }
   }
 }
 

@@ -37,6 +37,9 @@ static int tear_down(void **state) {
 }
 
 #define PONG "{\"pong\":1700000000000}"
+#define NO_MESSAGE                                                                                 \
+  "A message is one request, an object, or an array of 1 to 10000 of them, nested no deeper than " \
+  "64 levels."
 #define NO_REQUEST                                                                                 \
   "A request is an object with \\\"jsonrpc\\\":\\\"2.0\\\", a \\\"method\\\", \\\"params\\\" that" \
   " are an object or an array, and an \\\"id\\\" that is a string or a number."
@@ -81,7 +84,7 @@ static void what_is_not_json_is_answered_with_id_null(void **state) {
 
 static void what_is_no_request_is_answered_with_its_id_if_it_has_one(void **state) {
   (void)state;
-  assert_answer(&fixture, &peer, "1", INVALID_REQUEST("null", NO_REQUEST) " ");
+  assert_answer(&fixture, &peer, "1", INVALID_REQUEST("null", NO_MESSAGE) " ");
   assert_answer(&fixture, &peer, "{}", INVALID_REQUEST("null", NO_REQUEST) " ");
   assert_answer(&fixture, &peer, "{\"id\":5,\"method\":\"ping\"}",
                 INVALID_REQUEST("5", NO_REQUEST) " ");
@@ -123,7 +126,7 @@ static void a_batch_of_notifications_is_not_answered(void **state) {
 
 static void an_empty_batch_is_no_request(void **state) {
   (void)state;
-  assert_answer(&fixture, &peer, "[]", INVALID_REQUEST("null", NO_REQUEST) " ");
+  assert_answer(&fixture, &peer, "[]", INVALID_REQUEST("null", NO_MESSAGE) " ");
 }
 
 static void a_batch_may_be_long_but_not_too_long(void **state) {
@@ -140,7 +143,7 @@ static void a_batch_may_be_long_but_not_too_long(void **state) {
                    JSONRPC_BATCH_MAX * (strlen(INVALID_REQUEST("null", NO_REQUEST)) + 1) + 2);
   batch.len = len;
   buf_append(&batch, ",1]\0", 4);
-  assert_answer(&fixture, &peer, batch.data, INVALID_REQUEST("null", NO_REQUEST) " ");
+  assert_answer(&fixture, &peer, batch.data, INVALID_REQUEST("null", NO_MESSAGE) " ");
 }
 
 static void nesting_has_a_limit_and_the_connection_stays(void **state) {
@@ -148,7 +151,7 @@ static void nesting_has_a_limit_and_the_connection_stays(void **state) {
   enum { DEPTH = 100000 };
   static char deep[DEPTH + 1];
   memset(deep, '[', DEPTH);
-  assert_answer(&fixture, &peer, deep, INVALID_REQUEST("null", NO_REQUEST) " ");
+  assert_answer(&fixture, &peer, deep, INVALID_REQUEST("null", NO_MESSAGE) " ");
   assert_answer(&fixture, &peer, REQUEST("1", "ping", "[]"), RESULT("1", PONG) " ");
 }
 

@@ -204,6 +204,24 @@ static void an_id_from_before_the_birth_is_not_recovered(void **state) {
   assert_answer(fixture, "1", false);
 }
 
+/* Wished timestamps give ids from before the birth, and such an id is known. Others still are not.
+ */
+static void only_an_id_that_was_given_vouches_for_what_came_after(void **state) {
+  struct fixture *fixture = *state;
+  struct message_id given = {FIXTURE_BIRTH_MS - 9000, 0};
+  struct message_id strange = {FIXTURE_BIRTH_MS - 5000, 3};
+  fixture_publish_full(fixture, SLICE("a"), SLICE("1"), 0, given.ms);
+  fixture_publish(fixture, "a", "2");
+  fixture_read_after(fixture, "a", given);
+  assert_answer(fixture, "2", true);
+  fixture_read_after(fixture, "#", given);
+  assert_answer(fixture, "2", true);
+  fixture_read_after(fixture, "a", strange);
+  assert_answer(fixture, "2", false);
+  fixture_read_after(fixture, "#", strange);
+  assert_answer(fixture, "2", false);
+}
+
 static void a_time_before_the_birth_only_says_since_when(void **state) {
   struct fixture *fixture = *state;
   fixture_publish(fixture, "a", "1");
@@ -255,6 +273,7 @@ int main(void) {
       read_test(equal_ids_of_two_topics_come_in_a_fixed_order),
       read_test(what_forgotten_topics_lost_is_missed_by_all_strangers),
       read_test(an_id_from_before_the_birth_is_not_recovered),
+      read_test(only_an_id_that_was_given_vouches_for_what_came_after),
       read_test(a_time_before_the_birth_only_says_since_when),
       read_test(an_id_that_is_no_time_says_everything),
       read_test(an_early_id_that_the_topic_gave_is_known),
