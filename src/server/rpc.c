@@ -90,12 +90,19 @@ static void free_batch(struct rpc_batch *batch) {
   free(batch);
 }
 
-/* `text` is empty for what is not answered. The last answer sends and frees the batch. */
+/* `text` is empty for what is not answered. */
 static void batch_add(const struct rpc_reply *reply, struct slice text) {
   struct rpc_batch *batch = reply->batch;
   buf_append_slice(&batch->answers[reply->position], text);
   batch->bytes += text.len;
-  if (--batch->missing > 0) return;
+  batch->missing--;
+}
+
+/* After a request of the batch was answered: the last answer lets all of them leave, and the batch
+ * is freed. */
+static void batch_settle(const struct rpc_reply *reply) {
+  struct rpc_batch *batch = reply->batch;
+  if (batch == NULL || batch->missing > 0) return;
   send_batch(reply, batch);
   run_joins(batch->joins);
   free_batch(batch);
@@ -211,12 +218,14 @@ void rpc_call_submit(struct rpc_call *call, struct session *session) {
 void rpc_call_done(struct store_request *request) {
   struct rpc_call *call = container_of(request, struct rpc_call, request);
   struct session *session = find_session(&call->reply);
+  struct rpc_reply reply = call->reply;
   enum store_op op = request->op;
-  bool joins = call->serial != 0 && call->reply.batch != NULL;
+  bool joins = call->serial != 0 && reply.batch != NULL;
   if (joins) rpc_join_later(call);
-  call->finish(call, session); /* where it joins, this may be its end */
-  if (session != NULL) session_request_finished(session, op);
+  call->finish(call, session);
+  batch_settle(&reply); /* may be the end of a call that joins */
   if (!joins) free_call(call);
+  if (session != NULL) session_request_finished(session, op);
 }
 
 /* ---- the table ---- */
@@ -320,5 +329,6 @@ void rpc_handle(struct session *session, struct slice text) {
     rpc.reply.batch = batch_new(rpc.batch_size);
   }
   run_all(session, &rpc, &reader);
+  batch_settle(&rpc.reply);
   session_leave_when_idle(session);
 }
