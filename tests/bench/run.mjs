@@ -67,10 +67,9 @@ async function measure(options) {
   return samples;
 }
 
-const options = parse();
-if (options.help) {
-  help();
-} else {
+async function main() {
+  const options = parse();
+  if (options.help) return help();
   const host = machine();
   const samples = await measure(options);
   const rows = summarise(options.works, samples);
@@ -79,3 +78,8 @@ if (options.help) {
     writeFileSync(options.json, `${JSON.stringify({ machine: host, rows, samples }, null, 2)}\n`);
   }
 }
+
+main().catch((error) => {
+  console.error(`bench: ${error.message}`);
+  process.exit(1);
+});

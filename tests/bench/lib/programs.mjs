@@ -19,8 +19,11 @@ async function withServer(start, run) {
   try {
     await eventually(() => server.isOver || /listening/.test(server.stdout + server.stderr),
       'listening server');
-    if (server.isOver) throw new Error(`a server did not start:\n${server.stderr}`);
+    if (server.isOver) throw new Error('a server did not start');
     return await run({ port, pid: server.pid });
+  } catch (error) {
+    error.message += `\n--- the server wrote ---\n${server.stderr}`;
+    throw error;
   } finally {
     server.kill('SIGTERM');
     await server.exited;

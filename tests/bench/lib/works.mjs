@@ -12,8 +12,15 @@ const PING_INTERVAL_S = 30;
 const MESSAGE_BYTES = 64;
 const DELIVERED_BYTES = 154;
 
+const DELIVERED_BYTES_SLACK = 2; // message ids vary in length
+
 function bytes(size) {
   return ['--size', String(size)];
+}
+
+function checkDelivered({ payload_bytes: found }) {
+  if (Math.abs(found - DELIVERED_BYTES) <= DELIVERED_BYTES_SLACK) return;
+  throw new Error(`deliveries have ${found} bytes; the floor would carry ${DELIVERED_BYTES}`);
 }
 
 /** Broker and floor in the same round, first the one, then the other. */
@@ -22,6 +29,7 @@ async function againstFloor(options, round, work, floorArgs) {
   const measureBroker = async () => {
     both.ours = await withBroker(options, (server) =>
       load(options, server, work, options.seconds, bytes(MESSAGE_BYTES)));
+    checkDelivered(both.ours);
   };
   const measureFloor = async () => {
     both.base = await withFloor(options, floorArgs, (server) =>

@@ -147,7 +147,7 @@ static int tcp_pair(int fds[2]) {
 
 static void a_reset_ends_the_connection(void **state) {
   (void)state;
-  int fds[2];
+  int fds[2] = {-1, -1};
   assert_int_equal(tcp_pair(fds), 0);
   peer_init(&peer, fds[1]);
   struct connection *connection = connection_open(&fixture.pool, fds[0], &peer.address);

@@ -327,6 +327,16 @@ static void what_a_paused_peer_sent_before_its_end_is_handled(void **state) {
   assert_int_equal(fixture.closed, 1);
 }
 
+/* Both of its directions: there is nobody whom a pause could slow down. */
+static void a_paused_peer_that_is_gone_altogether_ends(void **state) {
+  (void)state;
+  struct connection *connection = peer_connect_ws(&peer, &fixture);
+  connection_pause(connection, CONNECTION_PAUSE_REQUESTS);
+  peer_hang_up(&peer);
+  settle(&fixture);
+  assert_int_equal(fixture.closed, 1);
+}
+
 static void a_paused_connection_that_closes_still_sees_the_answer(void **state) {
   (void)state;
   struct connection *connection = peer_connect_ws(&peer, &fixture);
@@ -356,6 +366,7 @@ int main(void) {
       POOL_TEST(no_byte_is_lost_in_a_pause),
       POOL_TEST(a_pause_ends_when_its_last_reason_does),
       POOL_TEST(what_a_paused_peer_sent_before_its_end_is_handled),
+      POOL_TEST(a_paused_peer_that_is_gone_altogether_ends),
       POOL_TEST(a_paused_connection_that_closes_still_sees_the_answer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

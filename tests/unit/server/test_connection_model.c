@@ -254,6 +254,8 @@ static void run(void) {
   limits.max_send_queue = QUEUE_MAX;
   pool_fixture_init(&model.fixture, &limits);
   model.fixture.pool.handler = &handler;
+  for (int i = 0; i < PEERS; i++)
+    model.sides[i].ref.slot = UINT32_MAX; /* nobody's */
   for (int i = 0; i < STEPS; i++)
     step();
   for (int i = 0; i < PEERS; i++)

@@ -192,7 +192,7 @@ static void a_notification_is_not_answered_by_an_error_either(void **state) {
   buf_append_str(&batch, "[");
   for (int i = 0; i < 20; i++)
     buf_append_str(&batch, REQUEST("1", "wrong", "[]") ",");
-  buf_append_str(&batch, NOTIFICATION("ping", "[]") "]");
+  buf_append_str(&batch, NOTIFICATION("list", "[]") "]");
   buf_append_char(&batch, '\0');
   client_ask(&fixture, &peer, batch.data);
   peer_describe(&peer, &answers);
