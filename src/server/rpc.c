@@ -140,8 +140,8 @@ void rpc_long_result(const struct rpc_reply *reply, struct slice result) {
   if (batch_takes(reply, text.len)) {
     answer(reply, text);
   } else {
-    answer_error(reply, JSONRPC_INTERNAL_ERROR,
-                 SLICE("The answers to this batch are too long together; this one is left out."));
+    rpc_fail(reply, JSONRPC_INTERNAL_ERROR,
+             SLICE("The answers to this batch are too long together; this one is left out."));
   }
   if (scratch->cap > SCRATCH_KEEP_BYTES) buf_done(scratch);
 }

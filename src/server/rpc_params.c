@@ -17,7 +17,7 @@ static bool wrong(const struct rpc_request *rpc, const struct rpc_param *param, 
 }
 
 void rpc_params_find(struct json_value params, struct rpc_param *wanted, size_t count) {
-  struct slice names[RPC_PARAMS_MAX];
+  struct slice names[RPC_PARAMS_MAX] = {{0}};
   struct json_value values[RPC_PARAMS_MAX];
   assert(count <= RPC_PARAMS_MAX);
   for (size_t i = 0; i < count; i++)
