@@ -53,11 +53,11 @@ struct connection *connection_find(struct connection_pool *pool, struct connecti
 static void on_handshake_due(struct deadline *deadline, void *context) {
   (void)context;
   struct connection *connection = container_of(deadline, struct connection, deadline);
-  metrics_add(connection->pool->metrics, METRIC_REFUSED_TIMEOUT, 1);
   if (connection->pending_input == NULL) {
-    connection_drop(connection);
+    connection_drop(connection); /* silent, or kept alive and not used again */
     return;
   }
+  metrics_add(connection->pool->metrics, METRIC_REFUSED_TIMEOUT, 1);
   connection_refuse(connection, 408, SLICE(""), SLICE("the request did not arrive in time"));
 }
 

@@ -128,7 +128,7 @@ static const struct option_row rows[] = {
      .group = "Limits",
      .help = "Connections of the process; 0 is as many as the descriptor limit carries."},
     {.name = "MAX_MESSAGE_SIZE",
-     NUMBER(max_message_size, "1048576", 1, GIB),
+     NUMBER(max_message_size, "1048576", 1, GIB / 2),
      .group = "Limits",
      .help = "Bytes of one client message, after decompression; more is closed with 1009."},
     {.name = "MAX_SEND_QUEUE",

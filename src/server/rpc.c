@@ -63,10 +63,15 @@ static struct rpc_batch *batch_new(uint32_t count) {
   return batch;
 }
 
+size_t rpc_answer_budget(const struct worker *worker) {
+  enum { LARGEST = SPAN_MAX / 4 };
+  uint64_t half_queue = worker->broker->options->max_send_queue / 2;
+  return half_queue < LARGEST ? half_queue : LARGEST;
+}
+
 /* May the batch's answers grow by this much? All of them wait in memory for the last one. */
 static bool batch_takes(const struct rpc_reply *reply, size_t more) {
-  size_t max_bytes = reply->worker->broker->options->max_send_queue / 2;
-  return reply->batch == NULL || reply->batch->bytes + more <= max_bytes;
+  return reply->batch == NULL || reply->batch->bytes + more <= rpc_answer_budget(reply->worker);
 }
 
 void rpc_join_later(struct rpc_call *call) {

@@ -54,14 +54,23 @@ bool history_parse(const struct rpc_request *rpc, const struct rpc_param *since,
   return parse_since_time(rpc, since, ret);
 }
 
+/* Bytes around an item when it is sent to a subscription: frame header, members, the request's id.
+ */
+static size_t envelope_bytes(const struct rpc_request *rpc) {
+  enum { FIXED = 64 };
+  return FIXED + rpc->reply.id.len;
+}
+
 void history_read(struct rpc_call *call, const struct rpc_request *rpc,
                   const struct history_wish *wish) {
-  size_t max_bytes = rpc->session->worker->broker->options->max_send_queue / 2 / rpc->batch_size;
+  size_t budget = rpc_answer_budget(rpc->session->worker) / rpc->batch_size;
+  size_t most = budget / 2 / envelope_bytes(rpc);
   struct store_read_log *read = &call->request.read_log;
   read->filter = call->subject;
   read->point = wish->point;
-  read->limit = wish->limit;
-  read->max_bytes = max_bytes > 0 ? max_bytes : 1;
+  read->limit = wish->limit < most ? wish->limit : (uint32_t)most;
+  read->max_bytes = budget - read->limit * envelope_bytes(rpc);
+  if (read->max_bytes == 0) read->max_bytes = 1; /* 0 would mean no limit */
 }
 
 static void answer_items(const struct rpc_reply *reply, struct slice filter,

@@ -2,9 +2,9 @@
 #define EVENTHUB_SERVER_ADMISSION_H
 
 /*
- * Who may come in: the opening handshake with every refusal of the protocol's table, in the order
- * in which they are listed there. A refused client gets a short JSON body, and the connection
- * closes.
+ * Who may come in: the opening handshake with every refusal of the protocol's table. The request is
+ * looked at first (400, 426), then the origin (403), the token (401) and the room (503). A refused
+ * client gets a short JSON body, and the connection closes.
  */
 
 #include <stdbool.h>

@@ -69,6 +69,10 @@ struct rpc_method {
 /* Handles one text message: a request or a batch. */
 void rpc_handle(struct session *session, struct slice text);
 
+/* Bytes that one message to a client may grow to where we decide what goes into it: half of
+ * MAX_SEND_QUEUE, so that an answer never closes the connection that it was asked on. */
+size_t rpc_answer_budget(const struct worker *worker);
+
 /* Answers with a result (JSON text), once. */
 void rpc_result(const struct rpc_reply *reply, struct slice result);
 /* The same for a result that may be long and whose request has changed nothing: where the answers

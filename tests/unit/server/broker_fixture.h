@@ -196,6 +196,8 @@ static inline void client_ask(struct broker_fixture *fixture, struct peer *peer,
   "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"" method "\",\"params\":" params "}"
 #define NOTIFICATION(method, params)                                                               \
   "{\"jsonrpc\":\"2.0\",\"method\":\"" method "\",\"params\":" params "}"
+#define BATCH2(a, b)       "[" a "," b "]"
+#define BATCH3(a, b, c)    "[" a "," b "," c "]"
 #define RESULT(id, result) "{\"id\":" id ",\"jsonrpc\":\"2.0\",\"result\":" result "}"
 #define MESSAGE(id, item)  RESULT(id, item) " "
 #define ITEM(id, payload, topic)                                                                   \

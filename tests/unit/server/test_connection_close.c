@@ -248,25 +248,33 @@ static void a_connection_that_is_no_websocket_yet_just_ends(void **state) {
   assert_ends_with_the_peer();
 }
 
+/* The deadline that the connection waits for comes now. */
+static void let_time_pass(struct connection *connection, const struct deadline_list *list) {
+  assert_ptr_equal(list_first(&list->items), &connection->deadline.link);
+  connection->deadline.at_ms = 0;
+  turn(&fixture.loop);
+}
+
 static void who_does_not_answer_our_close_frame_is_dropped_in_time(void **state) {
   (void)state;
-  fixture.pool.closings.timeout_ms = 5;
   struct connection *connection = peer_connect_ws(&peer, &fixture);
   connection_close(connection, WS_CLOSE_NORMAL, SLICE(""));
-  while (fixture.closed == 0)
-    turn_and_wait(&fixture.loop);
+  settle(&fixture);
   assert_frames(&peer, "close:1000 ");
-  assert_true(peer.is_at_end);
+  assert_false(peer.is_at_end);
+  let_time_pass(connection, &fixture.pool.closings);
+  assert_int_equal(fixture.closed, 1);
 }
 
 static void who_does_not_send_its_end_is_dropped_in_time(void **state) {
   (void)state;
-  fixture.pool.lingers.timeout_ms = 5;
-  peer_connect_ws(&peer, &fixture);
+  struct connection *connection = peer_connect_ws(&peer, &fixture);
   peer_send_close(&peer, WS_CLOSE_NORMAL);
-  while (fixture.closed == 0)
-    turn_and_wait(&fixture.loop);
+  settle(&fixture);
   assert_frames(&peer, "close:1000 ");
+  assert_waits_for_the_peer();
+  let_time_pass(connection, &fixture.pool.lingers);
+  assert_int_equal(fixture.closed, 1);
 }
 
 /* ---- failures ---- */

@@ -104,24 +104,28 @@ static void a_notification_runs_and_is_not_answered(void **state) {
 
 /* ---- batches ---- */
 
+#define PUBLISH(id)   REQUEST(id, "publish", "{\"topic\":\"a\",\"message\":1}")
+#define GET(id)       REQUEST(id, "get", "{\"key\":\"k\"}")
+#define SUBSCRIBE(id) REQUEST(id, "subscribe", "{\"topic\":\"a\",\"since\":1}")
+
 static void a_batch_is_answered_in_its_order(void **state) {
   (void)state;
-  assert_answer(&fixture, &peer,
-                "[" REQUEST("1", "publish", "{\"topic\":\"a\",\"message\":1}") "," REQUEST(
-                    "2", "ping", "[]") "," NOTIFICATION("ping", "[]") ",7," REQUEST("3", "get",
-                                                                                    "{\"key\":"
-                                                                                    "\"k\"}") "]",
-                "[" RESULT("1", PUBLISHED("1700000000000-0", "a")) "," RESULT("2", PONG) "," //
-                INVALID_REQUEST("null", NO_REQUEST) ","                                      //
-                INVALID_PARAMS("3", "KVStore: key not found") "] ");
+  assert_answer(&fixture, &peer, BATCH3(PUBLISH("1"), REQUEST("2", "ping", "[]"), GET("3")),
+                BATCH3(RESULT("1", PUBLISHED("1700000000000-0", "a")), RESULT("2", PONG),
+                       INVALID_PARAMS("3", "KVStore: key not found")) " ");
+}
+
+static void each_element_of_a_batch_is_taken_by_itself(void **state) {
+  (void)state;
+  assert_answer(&fixture, &peer, BATCH3("7", NOTIFICATION("ping", "[]"), GET("1")),
+                BATCH2(INVALID_REQUEST("null", NO_REQUEST),
+                       INVALID_PARAMS("1", "KVStore: key not found")) " ");
 }
 
 static void a_batch_of_notifications_is_not_answered(void **state) {
   (void)state;
   assert_answer(&fixture, &peer,
-                "[" NOTIFICATION("ping", "[]") "," NOTIFICATION(
-                    "publish", "{\"topic\":\"a\",\"message\":1}") "]",
-                "");
+                BATCH2(NOTIFICATION("ping", "[]"), NOTIFICATION("get", "{\"key\":\"k\"}")), "");
 }
 
 static void an_empty_batch_is_no_request(void **state) {
@@ -203,10 +207,7 @@ static void a_notification_is_not_answered_by_an_error_either(void **state) {
 static void answers_to_a_client_that_is_gone_go_nowhere(void **state) {
   (void)state;
   struct session *session = fixture.broker.workers[0].pool.slots[0]->session;
-  peer_send_text(
-      &peer, "[" REQUEST("1", "publish", "{\"topic\":\"a\",\"message\":1}") "," REQUEST(
-                 "2", "get", "{\"key\":\"k\"}") "," REQUEST("3", "subscribe",
-                                                            "{\"topic\":\"a\",\"since\":1}") "]");
+  peer_send_text(&peer, BATCH3(PUBLISH("1"), GET("2"), SUBSCRIBE("3")));
   turn_workers(&fixture);
   assert_true(session->pending > 0);
   peer_close(&peer);
@@ -228,6 +229,7 @@ int main(void) {
       BROKER_TEST(what_is_no_request_is_answered_with_its_id_if_it_has_one),
       BROKER_TEST(a_notification_runs_and_is_not_answered),
       BROKER_TEST(a_batch_is_answered_in_its_order),
+      BROKER_TEST(each_element_of_a_batch_is_taken_by_itself),
       BROKER_TEST(a_batch_of_notifications_is_not_answered),
       BROKER_TEST(an_empty_batch_is_no_request),
       BROKER_TEST(a_batch_may_be_long_but_not_too_long),

@@ -193,24 +193,23 @@ static void an_answer_that_comes_too_late_brings_no_history(void **state) {
   (void)state;
   publish("a", 1, 2);
   peer_send_text(&one,
-                 "[" SUBSCRIBE("\"since\":1") "," REQUEST("2", "unsubscribe", "[\"a\"]") "," //
-                 REQUEST("3", "subscribe", "{\"topic\":\"a\",\"since\":\"" ID("1") "\"}") "]");
+                 BATCH3(SUBSCRIBE("\"since\":1"), REQUEST("2", "unsubscribe", "[\"a\"]"),
+                        REQUEST("3", "subscribe", "{\"topic\":\"a\",\"since\":\"" ID("1") "\"}")));
   broker_settle(&fixture);
-  assert_frames(&one, "[" RESULT("1", RECOVERED("a", "true")) "," //
-                RESULT("2", "{\"unsubscribe_count\":1}") ","      //
-                RESULT("3", RECOVERED("a", "true")) "] " MESSAGE("3", A("2")));
+  assert_frames(&one, BATCH3(RESULT("1", RECOVERED("a", "true")),
+                             RESULT("2", "{\"unsubscribe_count\":1}"),
+                             RESULT("3", RECOVERED("a", "true"))) " " MESSAGE("3", A("2")));
 }
 
 static void a_batch_sends_history_and_what_came_meanwhile_behind_its_answers(void **state) {
   (void)state;
   publish("a", 1, 1);
   broker_wall_ms = BROKER_START_MS + 2;
-  assert_answer(&fixture, &one,
-                "[" SUBSCRIBE("\"since\":1") "," REQUEST("2", "publish",
-                                                         "{\"topic\":\"a\",\"message\":2}") "]",
-                "[" RESULT("1", RECOVERED("a", "true")) "," //
-                RESULT("2", PUBLISHED(ID("2"), "a")) "] "   //
-                MESSAGE("1", A("1")) MESSAGE("1", A("2")));
+  assert_answer(
+      &fixture, &one,
+      BATCH2(SUBSCRIBE("\"since\":1"), REQUEST("2", "publish", "{\"topic\":\"a\",\"message\":2}")),
+      BATCH2(RESULT("1", RECOVERED("a", "true")), RESULT("2", PUBLISHED(ID("2"), "a"))) " " //
+      MESSAGE("1", A("1")) MESSAGE("1", A("2")));
 }
 
 /* Nothing else is read meanwhile: the length of the answer is not known. */

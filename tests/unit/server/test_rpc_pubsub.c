@@ -164,13 +164,12 @@ static void a_subscription_ends_with_its_connection(void **state) {
 
 static void a_batch_delivers_behind_its_answers(void **state) {
   (void)state;
-  assert_answer(
-      &fixture, &one,
-      "[" SUBSCRIBE("1", "a") "," PUBLISH("2", "a", "1") "," PUBLISH("3", "a", "2") "]",
-      "[" RESULT("1", SUBSCRIBED("a")) "," RESULT("2", PUBLISHED("1700000000000-0", "a")) "," //
-      RESULT("3", PUBLISHED("1700000000000-1", "a")) "] "                                     //
-      MESSAGE("1", ITEM("1700000000000-0", "1", "a"))                                         //
-      MESSAGE("1", ITEM("1700000000000-1", "2", "a")));
+  assert_answer(&fixture, &one,
+                BATCH3(SUBSCRIBE("1", "a"), PUBLISH("2", "a", "1"), PUBLISH("3", "a", "2")),
+                BATCH3(RESULT("1", SUBSCRIBED("a")), RESULT("2", PUBLISHED("1700000000000-0", "a")),
+                       RESULT("3", PUBLISHED("1700000000000-1", "a"))) " " //
+                MESSAGE("1", ITEM("1700000000000-0", "1", "a"))
+                    MESSAGE("1", ITEM("1700000000000-1", "2", "a")));
   assert_answer(&fixture, &one, PUBLISH("4", "a", "3"),
                 MESSAGE("1", ITEM("1700000000000-2", "3", "a"))
                     RESULT("4", PUBLISHED("1700000000000-2", "a")) " ");
@@ -180,10 +179,9 @@ static void a_subscription_that_leaves_in_its_batch_delivers_nothing(void **stat
   (void)state;
   assert_answer(
       &fixture, &one,
-      "[" SUBSCRIBE("1", "a") "," PUBLISH("2", "a", "1") "," REQUEST("3", "unsubscribe",
-                                                                     "[\"a\"]") "]",
-      "[" RESULT("1", SUBSCRIBED("a")) "," RESULT("2", PUBLISHED("1700000000000-0", "a")) "," //
-      RESULT("3", UNSUBSCRIBED("1")) "] ");
+      BATCH3(SUBSCRIBE("1", "a"), PUBLISH("2", "a", "1"), REQUEST("3", "unsubscribe", "[\"a\"]")),
+      BATCH3(RESULT("1", SUBSCRIBED("a")), RESULT("2", PUBLISHED("1700000000000-0", "a")),
+             RESULT("3", UNSUBSCRIBED("1"))) " ");
 }
 
 /* ---- tokens ---- */

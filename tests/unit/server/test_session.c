@@ -51,7 +51,9 @@ static void tick(void) {
 
 /* ---- requests in flight ---- */
 
-#define PUBLISH REQUEST("1", "publish", "{\"topic\":\"a\",\"message\":1}")
+#define GOODBYE       "close:1000,disconnected at the client's request "
+#define WAS_PUBLISHED RESULT("1", PUBLISHED("1700000000000-0", "a"))
+#define PUBLISH       REQUEST("1", "publish", "{\"topic\":\"a\",\"message\":1}")
 
 static void who_has_too_many_requests_in_flight_is_not_read(void **state) {
   (void)state;
@@ -85,8 +87,7 @@ static void who_has_too_many_requests_in_flight_is_not_read(void **state) {
 
 static void disconnect_closes_with_1000(void **state) {
   (void)state;
-  assert_answer(&fixture, &one, REQUEST("1", "disconnect", "[]"),
-                "close:1000,disconnected at the client's request ");
+  assert_answer(&fixture, &one, REQUEST("1", "disconnect", "[]"), GOODBYE);
 }
 
 static void disconnect_waits_for_the_answers_to_what_came_before(void **state) {
@@ -98,18 +99,13 @@ static void disconnect_waits_for_the_answers_to_what_came_before(void **state) {
   turn(&fixture.broker.workers[0].loop);
   assert_int_equal(connection_of(0)->state, CONNECTION_WEBSOCKET);
   broker_settle(&fixture);
-  assert_frames(&one,
-                RESULT("1", PUBLISHED("1700000000000-0",
-                                      "a")) " "
-                                            "close:1000,disconnected at the client's request ");
+  assert_frames(&one, WAS_PUBLISHED " " GOODBYE);
 }
 
 static void disconnect_in_a_batch_waits_for_the_batch(void **state) {
   (void)state;
-  assert_answer(&fixture, &one, "[" PUBLISH "," REQUEST("2", "disconnect", "[]") "]",
-                "[" RESULT("1", PUBLISHED("1700000000000-0",
-                                          "a")) "] "
-                                                "close:1000,disconnected at the client's request ");
+  assert_answer(&fixture, &one, BATCH2(PUBLISH, REQUEST("2", "disconnect", "[]")),
+                "[" WAS_PUBLISHED "] " GOODBYE);
 }
 
 static void a_client_that_goes_with_requests_in_flight_leaves_nothing(void **state) {
@@ -127,8 +123,8 @@ static void a_client_that_goes_with_requests_in_flight_leaves_nothing(void **sta
 
 static void the_broker_may_stop_with_requests_in_flight(void **state) {
   (void)state;
-  peer_send_text(&one, "[" PUBLISH "," REQUEST("2", "get", "{\"key\":\"k\"}") "," REQUEST(
-                           "3", "subscribe", "{\"topic\":\"a\",\"since\":1}") "]");
+  peer_send_text(&one, BATCH3(PUBLISH, REQUEST("2", "get", "{\"key\":\"k\"}"),
+                              REQUEST("3", "subscribe", "{\"topic\":\"a\",\"since\":1}")));
   peer_send_text(&two, REQUEST("3", "subscribe", "{\"topic\":\"a\",\"since\":1}"));
   turn_workers(&fixture);
   assert_int_equal(session_of(0)->pending, 3);
