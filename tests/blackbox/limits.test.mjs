@@ -110,6 +110,24 @@ describe('a batch whose answers are too long together', () => {
   });
 });
 
+describe('a history of tiny messages for a long id', () => {
+  const daemon = useDaemon({ MAX_SEND_QUEUE: '65536' });
+
+  test('is cut to what the client may be sent', async () => {
+    const client = await Client.connect(daemon);
+    for (let i = 0; i < 500; i++) client.notify('publish', { topic: 'tiny', message: i });
+    const id = 'i'.repeat(1000);
+    const { recovered } = await client.result('subscribe', { topic: 'tiny', since: -60_000 }, id);
+    assert.equal(recovered, false);
+    await client.publish('tiny', 'live');
+    const seen = (await client.drain()).map((one) => one.message);
+    assert.equal(seen.at(-1), 'live');
+    assert.ok(seen.length > 1 && seen.length < 500, `${seen.length} messages`);
+    assert.equal(seen.at(-2), 499);
+    await client.close();
+  });
+});
+
 describe('a client that never reads', () => {
   const daemon = useDaemon({ MAX_SEND_QUEUE: String(MB), MAX_CACHE_LENGTH: '10' });
 
