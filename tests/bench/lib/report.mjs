@@ -7,7 +7,7 @@ export function machine() {
   return {
     cpu: cpus[0]?.model?.trim() || 'unknown processor',
     cores: os.availableParallelism?.() ?? cpus.length,
-    kernel: os.release(),
+    kernel: os.release().split('.').slice(0, 2).join('.'),
     loadAverage: readFileSync('/proc/loadavg', 'latin1').split(' ').slice(0, 3).join(' '),
   };
 }
