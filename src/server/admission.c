@@ -9,8 +9,6 @@
 #include "eventhub/server/session.h"
 #include "eventhub/server/worker.h"
 
-enum { RETRY_AFTER_S = 5 };
-
 bool admission_is_asked(const struct http_request *request) {
   return ws_handshake_is_upgrade(request) ||
          http_request_header(request, SLICE("Sec-WebSocket-Key")).ptr != NULL ||
@@ -27,7 +25,6 @@ static void refuse(struct worker *worker, struct connection *connection, int sta
   struct slice headers = SLICE("");
   if (status == 426) headers = SLICE(WS_VERSION_HEADER);
   if (status == 503) headers = SLICE("Retry-After: 5\r\n");
-  _Static_assert(RETRY_AFTER_S == 5, "as in the header above");
   connection_refuse(connection, status, headers, message);
 }
 

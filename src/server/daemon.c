@@ -101,9 +101,7 @@ static int make_store(struct broker *broker) {
 static int init_workers(struct daemon *daemon) {
   struct broker *broker = &daemon->broker;
   unsigned count = count_workers(broker->options);
-  void *workers = NULL;
-  if (posix_memalign(&workers, 64, count * sizeof(struct worker)) != 0) abort();
-  broker->workers = workers;
+  broker->workers = x_calloc(count, sizeof(struct worker));
   for (unsigned i = 0; i < count; i++) {
     int err = worker_init(&broker->workers[i], broker, i, daemon->phase_fd);
     if (err < 0) return cannot_listen(broker->options, err);

@@ -145,7 +145,7 @@ static void on_spread_tick(struct deadline *deadline, void *context) {
   struct worker *worker = context;
   close_share(worker);
   bool is_done = worker->close_slot >= worker->pool.slot_count && worker->pool.open_count == 0;
-  if (is_done && atomic_load(&worker->phase) != WORKER_CLOSED) {
+  if (is_done) {
     enter_phase(worker, WORKER_CLOSED);
     return;
   }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,10 +127,7 @@ struct store *store_new(const struct store_config *config, struct topic_trie *tr
 }
 
 struct store *store_new_with(struct store_backend *backend, struct topic_trie *trie) {
-  /* The mailbox wants cache lines of its own, malloc aligns to less. */
-  struct store *store = aligned_alloc(alignof(struct store), sizeof *store);
-  if (store == NULL) goto fail;
-  memset(store, 0, sizeof *store);
+  struct store *store = x_calloc(1, sizeof *store);
   if (loop_init(&store->loop, on_turn_end, store) < 0) goto fail;
   store->backend = backend;
   backend->store = store;
