@@ -61,7 +61,7 @@ static void end_turn(struct store *store) {
 }
 
 static void run_request(struct store *store, struct store_request *request) {
-  store_run_fn *run = request->op == STORE_BARRIER ? NULL : store->backend->ops->run[request->op];
+  store_run_fn *run = store->backend->ops->run[request->op];
   if (run != NULL) {
     run(store->backend, request);
   } else {
@@ -196,6 +196,10 @@ void store_free(struct store *store) {
 
 bool store_is_ready(const struct store *store) {
   return atomic_load(&store->ready);
+}
+
+bool store_watches(const struct store *store) {
+  return store->backend->ops->run[STORE_WATCH] != NULL;
 }
 
 const char *store_backend_name(const struct store *store) {

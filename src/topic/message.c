@@ -87,6 +87,30 @@ struct message *message_new(struct slice topic, struct slice payload_json, struc
   return message;
 }
 
+struct message *message_new_gap(struct slice topic, struct message_id last_id) {
+  static const struct slice before_gap_topic = SLICE_INIT("{\"topic\":\"");
+  static const struct slice before_last_id = SLICE_INIT("\",\"lastId\":\"");
+  static const struct slice end = SLICE_INIT("\"}");
+  char id[MESSAGE_ID_MAX];
+  size_t id_len = message_id_format(last_id, id);
+  size_t size = before_gap_topic.len + topic.len + before_last_id.len + id_len + end.len;
+  struct message *message = x_malloc(sizeof(*message) + size);
+  *message = (struct message){.is_gap = true, .id = last_id};
+  atomic_init(&message->refs, 1);
+  append(message, before_gap_topic);
+  message->topic = append(message, topic);
+  message->topic_len = (uint32_t)topic.len;
+  append(message, before_last_id);
+  append(message, slice_of(id, id_len));
+  append(message, end);
+  assert(message->end == size);
+  return message;
+}
+
+bool message_is_gap(const struct message *message) {
+  return message->is_gap;
+}
+
 struct message *message_ref(struct message *message) {
   atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
   return message;

@@ -45,8 +45,9 @@ struct store_backend_ops {
   /* Store thread, first of all. NULL: the store is ready at once; else the backend says so with
    * store_set_ready. */
   void (*start)(struct store_backend *backend);
-  /* Indexed by op. NULL: STORE_WATCH, STORE_UNWATCH answer STORE_OK, others STORE_DISABLED.
-   * Barriers never come here. */
+  /* Indexed by op. NULL: STORE_WATCH, STORE_UNWATCH, STORE_BARRIER answer STORE_OK, others
+   * STORE_DISABLED. A backend that finishes requests later than in their turn has a STORE_BARRIER
+   * of its own. */
   store_run_fn *run[STORE_OP_COUNT];
   /* After the requests of a turn, or of STORE_TURN_REQUESTS_MAX of them, before anything is posted
    * to the workers; also in turns without requests. NULL: nothing to do. */

@@ -63,7 +63,8 @@ enum store_op {
   STORE_KV_DEL,
   STORE_WATCH,   /* this worker subscribes to a filter; done = its live messages are flowing */
   STORE_UNWATCH, /* this worker has no subscription to the filter any more */
-  STORE_BARRIER, /* nothing but the cut of law 3 */
+  STORE_BARRIER, /* the cut of law 3, behind the answers to all that this client had asked before,
+                    and behind the messages that it had published */
   STORE_OP_COUNT
 };
 
@@ -202,6 +203,10 @@ void store_free(struct store *store);
 
 /* Any thread. */
 bool store_is_ready(const struct store *store);
+/* Must a worker tell which filters it has subscriptions for? Then live messages for a filter flow
+ * from the answer to its STORE_WATCH on; a watched filter may be watched again, and is unwatched by
+ * one STORE_UNWATCH. Else neither does anything. Does not change in a store's life. */
+bool store_watches(const struct store *store);
 const char *store_backend_name(const struct store *store);
 const struct store_metrics *store_metrics(const struct store *store);
 

@@ -27,13 +27,36 @@
   X(kv_bytes,           gauge,   "Bytes of keys and values in the key/value store") \
   X(turns,              counter, "Turns of the store thread that had requests") \
   X(requests,           counter, "Requests run") \
-  X(batches,            counter, "Mails posted to workers")
+  X(batches,            counter, "Mails posted to workers") \
+  X(redis_connected,    gauge,   "1 while all connections to Redis stand") \
+  X(redis_failures,     counter, "Connections to Redis that failed or could not be made") \
+  X(redis_reconnects,   counter, "Connections to Redis that were made again") \
+  X(redis_delay_ms,     gauge,   "Milliseconds that the last probe took through Redis and back") \
+  X(redis_pipeline,     gauge,   "Commands that wait for an answer of Redis") \
+  X(redis_resent,       counter, "Publishes sent again after a connection was lost") \
+  X(redis_gaps_found,   counter, "Times that messages of a topic were found missing") \
+  X(redis_gaps_filled,  counter, "Times that all that was missing could be read again") \
+  X(redis_gaps_lost,    counter, "Times that something missing was gone: subscribers were told") \
+  X(redis_skipped,      counter, "Messages and stream entries skipped: not written by a broker")
 /* clang-format on */
+
+/* How long things took. A value falls into the first bucket whose bound is not below it; the last
+ * bucket has no bound. The bounds fit a server near by and one far away. */
+enum { STORE_HISTOGRAM_BOUNDS = 14 };
+
+static const uint64_t store_histogram_bounds_us[STORE_HISTOGRAM_BOUNDS] = {
+    100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000};
+
+struct store_histogram {
+  atomic_uint_least64_t buckets[STORE_HISTOGRAM_BOUNDS + 1];
+  atomic_uint_least64_t sum_us;
+};
 
 struct store_metrics {
 #define STORE_METRIC_FIELD(name, kind, help) atomic_uint_least64_t name;
   STORE_METRICS(STORE_METRIC_FIELD)
 #undef STORE_METRIC_FIELD
+  struct store_histogram redis_round_trip; /* from sending a command to its answer */
 };
 
 static inline uint64_t store_metric_get(const atomic_uint_least64_t *metric) {
@@ -47,6 +70,15 @@ static inline void store_metric_set(atomic_uint_least64_t *metric, uint64_t valu
 
 static inline void store_metric_add(atomic_uint_least64_t *metric, uint64_t more) {
   store_metric_set(metric, store_metric_get(metric) + more);
+}
+
+/* Store thread. */
+static inline void store_histogram_add(struct store_histogram *histogram, uint64_t us) {
+  unsigned bucket = 0;
+  while (bucket < STORE_HISTOGRAM_BOUNDS && us > store_histogram_bounds_us[bucket])
+    bucket++;
+  store_metric_add(&histogram->buckets[bucket], 1);
+  store_metric_add(&histogram->sum_us, us);
 }
 
 static inline void store_metric_sub(atomic_uint_least64_t *metric, uint64_t less) {

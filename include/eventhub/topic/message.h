@@ -15,6 +15,7 @@
 #define EVENTHUB_TOPIC_MESSAGE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,7 @@ size_t message_id_format(struct message_id id, char out[MESSAGE_ID_MAX]);
 /* Read the fields by the functions below, except expires_ms. */
 struct message {
   atomic_uint refs;
+  bool is_gap;
   uint32_t item;    /* where the item starts in data; moves with the id */
   uint32_t end;     /* where it ends */
   uint32_t payload; /* offsets in data, and lengths */
@@ -61,6 +63,12 @@ struct message {
  * value as its publisher wrote it; `origin` is the publisher's `sub` as raw text (it is escaped
  * here), "" = none. All are copied. The three together stay below 1 GiB: the caller limits them. */
 struct message *message_new(struct slice topic, struct slice payload_json, struct slice origin);
+
+/* Not a message but the news that messages of the topic behind last_id are missing and cannot be
+ * had any more. It goes the way of messages, so that it comes where they would have come. Its item
+ * is {"topic":"<topic>","lastId":"<last_id>"}, its payload empty, its id last_id. */
+struct message *message_new_gap(struct slice topic, struct message_id last_id);
+bool message_is_gap(const struct message *message);
 
 struct message *message_ref(struct message *message);
 
