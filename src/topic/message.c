@@ -74,14 +74,19 @@ struct message *message_new(struct slice topic, struct slice payload_json, struc
   AUTO(buf)
   struct buf origin_json = BUF_INIT;
   if (origin.len > 0) buf_append_json_string(&origin_json, origin);
+  return message_new_ready(topic, payload_json, buf_slice(&origin_json));
+}
+
+struct message *message_new_ready(struct slice topic, struct slice payload_json,
+                                  struct slice origin_json) {
   size_t size = before_id.len + MESSAGE_ID_MAX - 1 + after_id.len + payload_json.len +
                 before_topic.len + topic.len + 1 + 1;
-  if (origin.len > 0) size += before_origin.len + origin_json.len;
+  if (origin_json.len > 0) size += before_origin.len + origin_json.len;
   assert(size < UINT32_MAX / 2);
   struct message *message = x_malloc(sizeof(*message) + size);
   *message = (struct message){.expires_ms = 0};
   atomic_init(&message->refs, 1);
-  fill(message, topic, payload_json, buf_slice(&origin_json));
+  fill(message, topic, payload_json, origin_json);
   assert(message->end == size);
   message_set_id(message, (struct message_id){0, 0});
   return message;

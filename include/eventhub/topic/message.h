@@ -64,6 +64,10 @@ struct message {
  * here), "" = none. All are copied. The three together stay below 1 GiB: the caller limits them. */
 struct message *message_new(struct slice topic, struct slice payload_json, struct slice origin);
 
+/* The same with the origin as a JSON string in its quotes, as message_origin_json gives it. */
+struct message *message_new_ready(struct slice topic, struct slice payload_json,
+                                  struct slice origin_json);
+
 /* Not a message but the news that messages of the topic behind last_id are missing and cannot be
  * had any more. It goes the way of messages, so that it comes where they would have come. Its item
  * is {"topic":"<topic>","lastId":"<last_id>"}, its payload empty, its id last_id. */
