@@ -6,6 +6,7 @@
 
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/server/watch.h"
 #include "eventhub/topic/message.h"
 
 enum {
@@ -73,10 +74,11 @@ static struct slice subscription_key(const struct map_node *node) {
 }
 
 void fanout_init(struct fanout *fanout, struct topic_trie *trie, struct connection_pool *pool,
-                 unsigned worker) {
+                 struct store_client *client, unsigned worker) {
   memset(fanout, 0, sizeof *fanout);
   fanout->trie = trie;
   fanout->pool = pool;
+  fanout->client = client;
   fanout->worker = worker;
   map_init(&fanout->by_text, filter_key);
   map_init(&fanout->groups, group_key);
@@ -127,6 +129,7 @@ static void remove_filter(struct fanout *fanout, struct fanout_filter *filter) {
   topic_trie_remove(fanout->trie, filter->ref, fanout->worker);
   fanout->by_number[filter->ref.number] = NULL;
   map_remove(&fanout->by_text, &filter->node);
+  if (fanout->client != NULL) watch_end(fanout->client, slice_of(filter->text, filter->text_len));
   free(filter);
   metrics_subtract(fanout->pool->metrics, METRIC_FILTERS, 1);
 }
@@ -307,8 +310,7 @@ void fanout_change(struct fanout *fanout, struct subscription *subscription, str
 
 void fanout_hold(struct fanout *fanout, struct subscription *subscription) {
   (void)fanout;
-  bool is_waiting = subscription->index == SUBSCRIPTION_NO_INDEX && subscription->hold == NULL;
-  if (is_waiting) add_hold(subscription);
+  if (subscription_is_catching_up(subscription)) add_hold(subscription);
 }
 
 void fanout_activate(struct fanout *fanout, struct subscription *subscription) {

@@ -13,6 +13,7 @@
 #include "eventhub/server/routes.h"
 #include "eventhub/server/rpc.h"
 #include "eventhub/server/session.h"
+#include "eventhub/server/watch.h"
 
 enum { SPREAD_TICK_MS = 10, DELAY_WINDOW_MS = 15000 };
 
@@ -63,6 +64,8 @@ static void on_store_done(struct store_request *request, void *context) {
   struct worker *worker = context;
   if (request == &worker->barrier) {
     start_closing(worker);
+  } else if (request->op == STORE_UNWATCH) {
+    watch_ended(request);
   } else {
     rpc_call_done(request);
   }
@@ -95,6 +98,7 @@ static void on_turn_end(void *context) {
     enter_phase(worker, WORKER_DEAF);
   }
   connection_pool_flush(&worker->pool);
+  store_client_flush(&worker->client); /* the watches that ended with connections */
   update_gauges(worker);
 }
 
@@ -216,7 +220,7 @@ int worker_init(struct worker *worker, struct broker *broker, unsigned index, in
   if (err < 0) return err;
   struct connection_limits limits = limits_of(options);
   connection_pool_init(&worker->pool, &worker->loop, &limits, &worker->metrics, &handler, worker);
-  fanout_init(&worker->fanout, broker->trie, &worker->pool, index);
+  fanout_init(&worker->fanout, broker->trie, &worker->pool, &worker->client, index);
   expiry_init(&worker->expiry, &worker->loop, on_token_expired, worker);
   deadline_init(&worker->spread);
   deadline_list_add(&worker->loop, &worker->spread_list, SPREAD_TICK_MS, on_spread_tick, worker);
@@ -233,12 +237,20 @@ int worker_start(struct worker *worker) {
   return 0;
 }
 
+/* Until nothing is with the store any more. It is stopped: what an answer makes us ask is refused
+ * at once, and deliveries are seen by nobody. */
+static void settle_store(struct worker *worker) {
+  do {
+    store_client_flush(&worker->client);
+  } while (mailbox_drain(&worker->loop.mailbox) > 0);
+}
+
 void worker_done(struct worker *worker) {
   loop_adopt(&worker->loop);
-  /* The store is stopped: these are its last answers, and deliveries that nobody will see. */
-  mailbox_drain(&worker->loop.mailbox);
+  settle_store(worker);
   listener_stop(&worker->listener);
   connection_pool_done(&worker->pool);
+  settle_store(worker); /* the subscriptions that ended with their connections */
   fanout_done(&worker->fanout);
   expiry_done(&worker->expiry);
   deadline_disarm(&worker->spread);

@@ -23,7 +23,7 @@ static inline void fanout_fixture_init(struct fanout_fixture *fixture) {
   limits.max_send_queue = 16 << 20;
   pool_fixture_init(&fixture->pool, &limits);
   fixture->trie = topic_trie_new();
-  fanout_init(&fixture->fanout, fixture->trie, &fixture->pool.pool, FANOUT_WORKER);
+  fanout_init(&fixture->fanout, fixture->trie, &fixture->pool.pool, NULL, FANOUT_WORKER);
   for (int i = 0; i < FANOUT_PEERS; i++)
     fixture->connections[i] = peer_connect_ws(&fixture->peers[i], &fixture->pool);
 }
