@@ -17,7 +17,13 @@ enum {
 /* {"id":<id>,"jsonrpc":"2.0","result":<item>} */
 static const char before_id[] = "{\"id\":";
 static const char before_item[] = ",\"jsonrpc\":\"2.0\",\"result\":";
-enum { BEFORE_ID_LEN = sizeof before_id - 1, BEFORE_ITEM_LEN = sizeof before_item - 1 };
+/* Of a gap, which is for no subscription alone: {"jsonrpc":"2.0","method":"gap","params":<item>} */
+static const char before_gap[] = "{\"jsonrpc\":\"2.0\",\"method\":\"gap\",\"params\":";
+enum {
+  BEFORE_ID_LEN = sizeof before_id - 1,
+  BEFORE_ITEM_LEN = sizeof before_item - 1,
+  BEFORE_GAP_LEN = sizeof before_gap - 1
+};
 
 struct fanout_filter {
   struct map_node node;
@@ -340,7 +346,9 @@ struct slice subscription_id(const struct subscription *subscription) {
 /* ---- encoding ---- */
 
 static size_t payload_len(struct slice id, const struct message *message) {
-  return BEFORE_ID_LEN + id.len + BEFORE_ITEM_LEN + message_item(message).len + 1;
+  size_t before =
+      message_is_gap(message) ? (size_t)BEFORE_GAP_LEN : BEFORE_ID_LEN + id.len + BEFORE_ITEM_LEN;
+  return before + message_item(message).len + 1;
 }
 
 static size_t frame_len(struct slice id, const struct message *message) {
@@ -353,12 +361,17 @@ static char *put(char *at, const char *bytes, size_t len) {
   return at + len;
 }
 
+static char *put_before_item(char *at, struct slice id, const struct message *message) {
+  if (message_is_gap(message)) return put(at, before_gap, BEFORE_GAP_LEN);
+  at = put(at, before_id, BEFORE_ID_LEN);
+  at = put(at, id.ptr, id.len);
+  return put(at, before_item, BEFORE_ITEM_LEN);
+}
+
 static char *encode_frame(char *at, struct slice id, const struct message *message) {
   struct slice item = message_item(message);
   at += ws_frame_header_encode(at, WS_TEXT, payload_len(id, message));
-  at = put(at, before_id, BEFORE_ID_LEN);
-  at = put(at, id.ptr, id.len);
-  at = put(at, before_item, BEFORE_ITEM_LEN);
+  at = put_before_item(at, id, message);
   at = put(at, item.ptr, item.len);
   *at++ = '}';
   return at;
