@@ -91,6 +91,10 @@ static int make_store(struct broker *broker) {
       .max_log_length = (uint32_t)options->max_cache_length,
       .default_ttl_ms = options->default_cache_ttl_s * 1000,
   };
+  if (options->backend == OPTION_BACKEND_REDIS) {
+    fprintf(stderr, "eventhub: the Redis backend is not linked in yet\n");
+    return ERR_UNSUPPORTED;
+  }
   broker->trie = topic_trie_new();
   broker->store = store_new(&config, broker->trie);
   if (broker->store != NULL) return 0;
