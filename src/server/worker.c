@@ -58,12 +58,12 @@ static void on_token_expired(struct expiry_item *item, void *context) {
 
 /* ---- the store's answers ---- */
 
-static void start_closing(struct worker *worker);
+static void on_barrier(struct worker *worker);
 
 static void on_store_done(struct store_request *request, void *context) {
   struct worker *worker = context;
   if (request == &worker->barrier) {
-    start_closing(worker);
+    on_barrier(worker);
   } else if (request->op == STORE_UNWATCH) {
     watch_ended(request);
   } else {
@@ -156,20 +156,42 @@ static void on_spread_tick(struct deadline *deadline, void *context) {
   deadline_arm(&worker->loop, &worker->spread_list, deadline);
 }
 
-static void on_order_close_all(struct mail *mail, void *context) {
-  (void)mail;
-  struct worker *worker = context;
+static void raise_barrier(struct worker *worker) {
   store_request_init(&worker->barrier, STORE_BARRIER);
   store_submit(&worker->client, &worker->barrier);
 }
 
-/* The barrier is answered: all that there is to deliver is queued. */
+static void on_order_close_all(struct mail *mail, void *context) {
+  (void)mail;
+  raise_barrier(context);
+}
+
+static bool has_requests_under_way(const struct worker *worker) {
+  for (uint32_t slot = 0; slot < worker->pool.slot_count; slot++) {
+    const struct connection *connection = worker->pool.slots[slot];
+    const struct session *session = connection != NULL ? connection->session : NULL;
+    if (session != NULL && session->pending > 0) return true;
+  }
+  return false;
+}
+
+/* All that there is to deliver is queued. */
 static void start_closing(struct worker *worker) {
   worker->close_started_ms = worker->loop.now_ms;
   /* A millisecond for each connection, and no more than half of the time that there is. */
   uint64_t most_ms = worker->broker->options->shutdown_timeout_s * 1000 / 2;
   worker->close_spread_ms = worker->pool.slot_count < most_ms ? worker->pool.slot_count : most_ms;
   on_spread_tick(&worker->spread, worker);
+}
+
+/* What stood before the barrier is answered. One of these may have asked on, as a watch does for
+ * its history: that stands before another barrier. */
+static void on_barrier(struct worker *worker) {
+  if (has_requests_under_way(worker)) {
+    raise_barrier(worker);
+  } else {
+    start_closing(worker);
+  }
 }
 
 static void on_order_leave(struct mail *mail, void *context) {

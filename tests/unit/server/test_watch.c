@@ -378,6 +378,63 @@ static void a_broker_may_end_with_watches_open(void **state) {
   watch_answer_unsettled(STORE_OK);
 }
 
+/* ---- leaving ---- */
+
+#define GOING_AWAY "close:1001,the server is going away "
+
+static void order_all(void (*order)(struct worker *worker)) {
+  for (unsigned i = 0; i < BROKER_WORKERS; i++)
+    order(&watching.broker.broker.workers[i]);
+  broker_settle(&watching.broker);
+}
+
+/* The barrier is answered behind what was asked before it, however long that takes. */
+static void what_is_under_way_is_answered_before_the_close_frame(void **state) {
+  (void)state;
+  watching.ops.run[STORE_PUBLISH] = watch_keep;
+  watching.ops.run[STORE_BARRIER] = watch_keep;
+  client_ask(&watching.broker, &one, REQUEST("1", "publish", "{\"topic\":\"a\",\"message\":1}"));
+  client_ask(&watching.broker, &two, SUBSCRIBE("2", "a"));
+  order_all(worker_stop_reading);
+  order_all(worker_close_all);
+  assert_int_equal(watching.open_count, 2 + BROKER_WORKERS);
+  assert_frames(&one, "");
+  watch_answer(STORE_UNKNOWN);
+  watch_answer(STORE_OK);
+  assert_frames(&one, ERROR("1", "-32603", "Internal error",
+                            "The store did not answer in time. It is unknown whether the request "
+                            "had an effect.") " ");
+  assert_frames(&two, GRANTED("2", "a"));
+  for (unsigned i = 0; i < BROKER_WORKERS; i++)
+    watch_answer(STORE_OK);
+  assert_frames(&one, GOING_AWAY);
+  assert_frames(&three, GOING_AWAY);
+}
+
+static void a_history_behind_a_watch_comes_before_the_close_frame_too(void **state) {
+  (void)state;
+  publish("a", 0);
+  watching.ops.run[STORE_READ_LOG] = watch_keep;
+  watching.ops.run[STORE_BARRIER] = watch_keep;
+  client_ask(&watching.broker, &one, RECOVER("1", "a"));
+  order_all(worker_stop_reading);
+  order_all(worker_close_all);
+  while (watching.open_count > 0)
+    watch_answer(STORE_OK);
+  assert_frames(&one, RESULT("1", RECOVERED("a", "true")) " " A("1", "0") GOING_AWAY);
+}
+
+/* SHUTDOWN_TIMEOUT ends the waiting: what is open is answered by the store's stop. */
+static void a_barrier_without_an_answer_holds_up_no_end(void **state) {
+  (void)state;
+  watching.ops.run[STORE_BARRIER] = watch_keep;
+  subscribe_live(&one);
+  client_ask(&watching.broker, &two, RECOVER("2", "b"));
+  order_all(worker_stop_reading);
+  order_all(worker_close_all);
+  assert_int_equal(watching.open_count, 1 + BROKER_WORKERS);
+}
+
 #define WATCH_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void) {
@@ -407,6 +464,9 @@ int main(void) {
       WATCH_TEST(an_old_failure_does_not_end_a_new_subscription),
       WATCH_TEST(a_client_that_is_gone_is_not_waited_for),
       WATCH_TEST(a_broker_may_end_with_watches_open),
+      WATCH_TEST(what_is_under_way_is_answered_before_the_close_frame),
+      WATCH_TEST(a_history_behind_a_watch_comes_before_the_close_frame_too),
+      WATCH_TEST(a_barrier_without_an_answer_holds_up_no_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
