@@ -17,6 +17,7 @@
 #include "eventhub/base/log.h"
 #include "eventhub/base/mem.h"
 #include "eventhub/server/worker.h"
+#include "eventhub/store/redis.h"
 
 enum {
   RESERVED_FDS =
@@ -26,6 +27,7 @@ enum {
 
 struct daemon {
   struct broker broker;
+  struct redis_config redis; /* the store's, where that is the backend */
   int signal_fd, phase_fd;
   bool is_impatient; /* a second signal came */
 };
@@ -83,7 +85,41 @@ static int cannot_listen(const struct options *options, int err) {
   return err;
 }
 
-static int make_store(struct broker *broker) {
+/* The store has the level of the log from nowhere else. */
+static void log_for_redis(enum log_level level, const struct log_field *fields) {
+  if (log_is_on(level)) log_write(level, fields);
+}
+
+static void configure_redis(struct redis_config *redis, const struct options *options) {
+  *redis = (struct redis_config){
+      .host = options->redis_host,
+      .port = (uint16_t)options->redis_port,
+      .socket = options->redis_socket,
+      .sentinels = options->redis_sentinels.items,
+      .sentinel_count = options->redis_sentinels.count,
+      .master = options->redis_master,
+      .username = options->redis_username,
+      .password = options->redis_password,
+      .db = (uint32_t)options->redis_db,
+      .prefix = options->redis_prefix,
+      .pool_size = (uint32_t)options->redis_pool_size,
+      .tls = options->redis_tls,
+      .tls_ca = options->redis_tls_ca_certificate,
+      .tls_certificate = options->redis_tls_certificate,
+      .tls_key = options->redis_tls_private_key,
+      .log = log_for_redis,
+  };
+}
+
+static struct store *new_store(struct daemon *daemon, const struct store_config *config) {
+  struct broker *broker = &daemon->broker;
+  if (broker->options->backend != OPTION_BACKEND_REDIS) return store_new(config, broker->trie);
+  configure_redis(&daemon->redis, broker->options);
+  return store_new_with(redis_new(config, &daemon->redis), broker->trie);
+}
+
+static int make_store(struct daemon *daemon) {
+  struct broker *broker = &daemon->broker;
   const struct options *options = broker->options;
   struct store_config config = {
       .log_enabled = options->enable_cache,
@@ -92,7 +128,7 @@ static int make_store(struct broker *broker) {
       .default_ttl_ms = options->default_cache_ttl_s * 1000,
   };
   broker->trie = topic_trie_new();
-  broker->store = store_new(&config, broker->trie);
+  broker->store = new_store(daemon, &config);
   if (broker->store != NULL) return 0;
   fprintf(stderr, "eventhub: cannot make the store: %s\n", strerror(errno));
   return ERR_SYSTEM;
@@ -148,7 +184,7 @@ static int start(struct daemon *daemon, const struct options *options) {
   init_broker(&daemon->broker, options);
   err = listener_probe(slice_str(options->listen_address), (uint16_t)options->listen_port);
   if (err < 0) return cannot_listen(options, err);
-  err = make_store(&daemon->broker);
+  err = make_store(daemon);
   if (err == 0) err = init_workers(daemon);
   return err < 0 ? err : start_threads(&daemon->broker);
 }

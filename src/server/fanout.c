@@ -6,6 +6,7 @@
 
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/server/watch.h"
 #include "eventhub/topic/message.h"
 
 enum {
@@ -16,7 +17,13 @@ enum {
 /* {"id":<id>,"jsonrpc":"2.0","result":<item>} */
 static const char before_id[] = "{\"id\":";
 static const char before_item[] = ",\"jsonrpc\":\"2.0\",\"result\":";
-enum { BEFORE_ID_LEN = sizeof before_id - 1, BEFORE_ITEM_LEN = sizeof before_item - 1 };
+/* Of a gap, which is for no subscription alone: {"jsonrpc":"2.0","method":"gap","params":<item>} */
+static const char before_gap[] = "{\"jsonrpc\":\"2.0\",\"method\":\"gap\",\"params\":";
+enum {
+  BEFORE_ID_LEN = sizeof before_id - 1,
+  BEFORE_ITEM_LEN = sizeof before_item - 1,
+  BEFORE_GAP_LEN = sizeof before_gap - 1
+};
 
 struct fanout_filter {
   struct map_node node;
@@ -73,10 +80,11 @@ static struct slice subscription_key(const struct map_node *node) {
 }
 
 void fanout_init(struct fanout *fanout, struct topic_trie *trie, struct connection_pool *pool,
-                 unsigned worker) {
+                 struct store_client *client, unsigned worker) {
   memset(fanout, 0, sizeof *fanout);
   fanout->trie = trie;
   fanout->pool = pool;
+  fanout->client = client;
   fanout->worker = worker;
   map_init(&fanout->by_text, filter_key);
   map_init(&fanout->groups, group_key);
@@ -127,6 +135,7 @@ static void remove_filter(struct fanout *fanout, struct fanout_filter *filter) {
   topic_trie_remove(fanout->trie, filter->ref, fanout->worker);
   fanout->by_number[filter->ref.number] = NULL;
   map_remove(&fanout->by_text, &filter->node);
+  if (fanout->client != NULL) watch_end(fanout->client, slice_of(filter->text, filter->text_len));
   free(filter);
   metrics_subtract(fanout->pool->metrics, METRIC_FILTERS, 1);
 }
@@ -307,8 +316,7 @@ void fanout_change(struct fanout *fanout, struct subscription *subscription, str
 
 void fanout_hold(struct fanout *fanout, struct subscription *subscription) {
   (void)fanout;
-  bool is_waiting = subscription->index == SUBSCRIPTION_NO_INDEX && subscription->hold == NULL;
-  if (is_waiting) add_hold(subscription);
+  if (subscription_is_catching_up(subscription)) add_hold(subscription);
 }
 
 void fanout_activate(struct fanout *fanout, struct subscription *subscription) {
@@ -338,7 +346,9 @@ struct slice subscription_id(const struct subscription *subscription) {
 /* ---- encoding ---- */
 
 static size_t payload_len(struct slice id, const struct message *message) {
-  return BEFORE_ID_LEN + id.len + BEFORE_ITEM_LEN + message_item(message).len + 1;
+  size_t before =
+      message_is_gap(message) ? (size_t)BEFORE_GAP_LEN : BEFORE_ID_LEN + id.len + BEFORE_ITEM_LEN;
+  return before + message_item(message).len + 1;
 }
 
 static size_t frame_len(struct slice id, const struct message *message) {
@@ -351,12 +361,17 @@ static char *put(char *at, const char *bytes, size_t len) {
   return at + len;
 }
 
+static char *put_before_item(char *at, struct slice id, const struct message *message) {
+  if (message_is_gap(message)) return put(at, before_gap, BEFORE_GAP_LEN);
+  at = put(at, before_id, BEFORE_ID_LEN);
+  at = put(at, id.ptr, id.len);
+  return put(at, before_item, BEFORE_ITEM_LEN);
+}
+
 static char *encode_frame(char *at, struct slice id, const struct message *message) {
   struct slice item = message_item(message);
   at += ws_frame_header_encode(at, WS_TEXT, payload_len(id, message));
-  at = put(at, before_id, BEFORE_ID_LEN);
-  at = put(at, id.ptr, id.len);
-  at = put(at, before_item, BEFORE_ITEM_LEN);
+  at = put_before_item(at, id, message);
   at = put(at, item.ptr, item.len);
   *at++ = '}';
   return at;

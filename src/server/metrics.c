@@ -1,11 +1,12 @@
 #include "eventhub/server/metrics.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "eventhub/base/json_escape.h"
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE };
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /* How the numbers of several threads become one. */
 enum metric_merge { METRIC_SUM, METRIC_GREATEST };
@@ -17,10 +18,13 @@ struct metric_row {
   const char *label;       /* NULL = none */
   const char *label_value; /* NULL with a label: the version */
   const char *help;
+  size_t histogram; /* METRIC_HISTOGRAM: where in the snapshot */
 };
 
 #define COUNTER(text) .type = METRIC_COUNTER, .name = (text)
 #define GAUGE(text)   .type = METRIC_GAUGE, .name = (text)
+#define HISTOGRAM(text, field)                                                                     \
+  .type = METRIC_HISTOGRAM, .name = (text), .histogram = offsetof(struct metrics_snapshot, field)
 #define REFUSED(why)                                                                               \
   COUNTER("refused_handshakes_total"), .label = "reason", .label_value = (why),                    \
                                        .help = "Connections refused before they were open."
@@ -35,6 +39,27 @@ static const struct metric_row rows[METRIC_COUNT] = {
                                             .help = "Connections to Redis that failed."},
     [METRIC_REDIS_PUBLISH_DELAY_MS] = {GAUGE("redis_publish_delay_ms"),
                                        .help = "Milliseconds that a message takes through Redis."},
+    [METRIC_REDIS_CONNECTED] = {GAUGE("redis_connected"),
+                                .help = "1 while all connections to Redis stand, else 0."},
+    [METRIC_REDIS_RECONNECTS] = {COUNTER("redis_reconnects_total"),
+                                 .help = "Connections to Redis that were made again."},
+    [METRIC_REDIS_GAPS_FOUND] = {COUNTER("redis_gaps_found_total"),
+                                 .help = "Times that messages of a topic were found missing."},
+    [METRIC_REDIS_GAPS_FILLED] = {COUNTER("redis_gaps_filled_total"),
+                                  .help = "Times that all that was missing could be read again."},
+    [METRIC_REDIS_GAPS_LOST] = {COUNTER("redis_gaps_lost_total"),
+                                .help = "Times that something missing was gone; its subscribers "
+                                        "were told."},
+    [METRIC_REDIS_RESENT_PUBLISHES] = {COUNTER("redis_resent_publishes_total"),
+                                       .help = "Publishes sent again after a connection to Redis "
+                                               "was lost."},
+    [METRIC_REDIS_PIPELINE_DEPTH] = {GAUGE("redis_pipeline_depth"),
+                                     .help = "Commands that wait for an answer of Redis."},
+    [METRIC_REDIS_SKIPPED_MESSAGES] = {COUNTER("redis_skipped_messages_total"),
+                                       .help = "Messages and stream entries in Redis that were "
+                                               "skipped: no broker wrote them."},
+    [METRIC_REDIS_ROUND_TRIP] = {HISTOGRAM("redis_round_trip_seconds", redis_round_trip),
+                                 .help = "Seconds from sending a command to Redis to its answer."},
     [METRIC_CURRENT_CONNECTIONS_COUNT] = {GAUGE("current_connections_count"),
                                           .help = "Connections that are open."},
     [METRIC_TOTAL_CONNECT_COUNT] = {COUNTER("total_connect_count"),
@@ -123,7 +148,9 @@ void metrics_snapshot_add(struct metrics_snapshot *snapshot, const struct metric
 }
 
 static const char *type_name(const struct metric_row *row) {
-  return row->type == METRIC_COUNTER ? "counter" : "gauge";
+  static const char *const names[] = {
+      [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+  return names[row->type];
 }
 
 static bool starts_name(int index) {
@@ -163,6 +190,69 @@ static void append_sample(struct buf *out, const struct metrics_snapshot *snapsh
   buf_append_char(out, '\n');
 }
 
+/* ---- histograms ---- */
+
+static const struct metrics_histogram *histogram_of(const struct metrics_snapshot *snapshot,
+                                                    int index) {
+  return (const void *)((const char *)snapshot + rows[index].histogram);
+}
+
+/* As a decimal number, without zeros at its end. */
+static void append_seconds(struct buf *out, uint64_t us) {
+  enum { US_PER_S = 1000000 };
+  buf_append_u64(out, us / US_PER_S);
+  if (us % US_PER_S == 0) return;
+  buf_printf(out, ".%06u", (unsigned)(us % US_PER_S));
+  while (out->data[out->len - 1] == '0')
+    out->len--;
+}
+
+/* The last bucket has no bound. */
+static void append_bound(struct buf *out, int bucket) {
+  if (bucket == STORE_HISTOGRAM_BOUNDS) {
+    buf_append_str(out, "+Inf");
+  } else {
+    append_seconds(out, store_histogram_bounds_us[bucket]);
+  }
+}
+
+static void append_bucket(struct buf *out, const char *prefix, const char *name,
+                          struct slice instance, int bucket) {
+  buf_printf(out, "%s_%s_bucket{", prefix, name);
+  append_label(out, "instance", instance);
+  buf_append_str(out, ",le=\"");
+  append_bound(out, bucket);
+  buf_append_str(out, "\"} ");
+}
+
+static void append_part(struct buf *out, const char *prefix, const char *name, const char *part,
+                        struct slice instance) {
+  buf_printf(out, "%s_%s_%s{", prefix, name, part);
+  append_label(out, "instance", instance);
+  buf_append_str(out, "} ");
+}
+
+/* Each bucket counts those before it too. */
+static void append_histogram(struct buf *out, const struct metrics_snapshot *snapshot, int index,
+                             const char *prefix, struct slice instance) {
+  const struct metrics_histogram *histogram = histogram_of(snapshot, index);
+  const char *name = rows[index].name;
+  uint64_t count = 0;
+  for (int i = 0; i <= STORE_HISTOGRAM_BOUNDS; i++) {
+    append_bucket(out, prefix, name, instance, i);
+    buf_append_u64(out, count += histogram->buckets[i]);
+    buf_append_char(out, '\n');
+  }
+  append_part(out, prefix, name, "sum", instance);
+  append_seconds(out, histogram->sum_us);
+  buf_append_char(out, '\n');
+  append_part(out, prefix, name, "count", instance);
+  buf_append_u64(out, count);
+  buf_append_char(out, '\n');
+}
+
+/* ---- the formats ---- */
+
 void metrics_render_prometheus(const struct metrics_snapshot *snapshot, const char *prefix,
                                struct slice instance, struct buf *out) {
   for (int i = 0; i < METRIC_COUNT; i++) {
@@ -170,7 +260,11 @@ void metrics_render_prometheus(const struct metrics_snapshot *snapshot, const ch
       buf_printf(out, "# HELP %s_%s %s\n", prefix, rows[i].name, rows[i].help);
       buf_printf(out, "# TYPE %s_%s %s\n", prefix, rows[i].name, type_name(&rows[i]));
     }
-    append_sample(out, snapshot, i, prefix, instance);
+    if (rows[i].type == METRIC_HISTOGRAM) {
+      append_histogram(out, snapshot, i, prefix, instance);
+    } else {
+      append_sample(out, snapshot, i, prefix, instance);
+    }
   }
 }
 
@@ -182,16 +276,55 @@ static void append_member(struct buf *out, const struct metrics_snapshot *snapsh
   buf_append_str(out, ",\n");
 }
 
+/* Cumulative too, so that both forms show the same numbers. */
+static void append_histogram_members(struct buf *out, const struct metrics_snapshot *snapshot,
+                                     int index) {
+  const struct metrics_histogram *histogram = histogram_of(snapshot, index);
+  const char *name = rows[index].name;
+  uint64_t count = 0;
+  for (int i = 0; i <= STORE_HISTOGRAM_BOUNDS; i++) {
+    buf_printf(out, "    \"%s_bucket_", name);
+    append_bound(out, i);
+    buf_append_str(out, "\": ");
+    buf_append_u64(out, count += histogram->buckets[i]);
+    buf_append_str(out, ",\n");
+  }
+  buf_printf(out, "    \"%s_sum\": ", name);
+  append_seconds(out, histogram->sum_us);
+  buf_printf(out, ",\n    \"%s_count\": ", name);
+  buf_append_u64(out, count);
+  buf_append_str(out, ",\n");
+}
+
+static void append_members(struct buf *out, const struct metrics_snapshot *snapshot, int index) {
+  if (index == METRIC_BUILD_INFO) return; /* the version is a member of its own */
+  if (rows[index].type == METRIC_HISTOGRAM) {
+    append_histogram_members(out, snapshot, index);
+  } else {
+    append_member(out, snapshot, index);
+  }
+}
+
 void metrics_render_json(const struct metrics_snapshot *snapshot, struct buf *out) {
   buf_append_str(out, "{\n");
   for (int i = 0; i < METRIC_COUNT; i++)
-    if (i != METRIC_BUILD_INFO) append_member(out, snapshot, i);
+    append_members(out, snapshot, i);
   buf_append_str(out, "    \"version\": ");
   buf_append_json_string(out, snapshot->version);
   buf_append_str(out, "\n}\r\n");
 }
 
+static void append_bounds_cell(struct buf *out) {
+  const char *before = "`le`: ";
+  for (int i = 0; i <= STORE_HISTOGRAM_BOUNDS; i++) {
+    buf_append_str(out, before);
+    append_bound(out, i);
+    before = ", ";
+  }
+}
+
 static void append_label_cell(struct buf *out, int index) {
+  if (rows[index].type == METRIC_HISTOGRAM) append_bounds_cell(out);
   if (rows[index].label == NULL) return;
   buf_printf(out, "`%s`", rows[index].label);
   if (rows[index].label_value == NULL) return;

@@ -31,7 +31,10 @@ static void append_missing_choices(struct buf *out, const struct option_row *row
 static void append_availability(struct buf *out, const struct option_row *row) {
   if (has_missing_choice(row)) append_missing_choices(out, row);
   if (row->needs == OPTION_FEATURE_NONE) return;
-  if (row->asks == OPTION_ASKS_NEVER)
+  const char *condition = option_feature_condition(row->needs);
+  if (condition != NULL)
+    buf_printf(out, " %s", condition);
+  else if (row->asks == OPTION_ASKS_NEVER)
     buf_append_str(out, " Accepted, but without effect in this version.");
   else if (row->type == OPTION_BOOL)
     buf_append_str(out, " Not in this version yet: always off.");

@@ -33,6 +33,7 @@
 enum {
   OPTION_PATH_MAX = 4095,
   OPTION_NAME_MAX = 255,
+  OPTION_REDIS_PREFIX_MAX = 64,
   OPTION_SECRET_MAX = 16384,
   OPTION_LIST_MAX = 32768,
   DAY_S = 86400,
@@ -61,7 +62,7 @@ static const struct option_choice log_formats[] = {
 static const struct option_choice backends[] = {
     {.text = "auto", .value = OPTION_BACKEND_AUTO},
     {.text = "embedded", .value = OPTION_BACKEND_EMBEDDED},
-    {.text = "redis", .value = OPTION_BACKEND_REDIS, .needs = OPTION_FEATURE_REDIS},
+    {.text = "redis", .value = OPTION_BACKEND_REDIS},
     {.text = NULL},
 };
 
@@ -236,54 +237,71 @@ static const struct option_row rows[] = {
 
     {.name = "REDIS_HOST",
      TEXT(redis_host, "127.0.0.1", OPTION_NAME_MAX),
-     NEEDS(REDIS, IF_GIVEN),
      .group = "Redis",
      .help = "Host of the Redis server."},
     {.name = "REDIS_PORT",
      NUMBER(redis_port, "6379", 1, UINT16_MAX),
-     NEEDS(REDIS, IF_GIVEN),
      .group = "Redis",
      .help = "Port of the Redis server."},
     {.name = "REDIS_SOCKET",
      TEXT(redis_socket, "", OPTION_PATH_MAX),
-     NEEDS(REDIS, IF_GIVEN),
      .group = "Redis",
      .help = "Unix socket of the Redis server, in place of host and port."},
     {.name = "REDIS_SENTINELS",
      LIST(redis_sentinels, ""),
-     NEEDS(REDIS, IF_GIVEN),
+     CHECK(option_check_sentinels,
+           "comma separated `host:port`, without a port 26379, an IPv6 address in brackets"),
      .group = "Redis",
-     .help = "Sentinels to ask for the Redis server, as `host:port,...`."},
+     .help = "Sentinels to ask for the Redis server, in place of host and port; needs "
+             "REDIS_MASTER."},
     {.name = "REDIS_MASTER",
      TEXT(redis_master, "", OPTION_NAME_MAX),
-     NEEDS(REDIS, IF_GIVEN),
      .group = "Redis",
      .help = "Name of the master that the sentinels watch."},
     {.name = "REDIS_USERNAME",
      TEXT(redis_username, "", OPTION_NAME_MAX),
-     NEEDS(REDIS, IF_GIVEN),
      .group = "Redis",
-     .help = "ACL user at the Redis server."},
+     .help = "ACL user at the Redis server; needs REDIS_PASSWORD."},
     {.name = "REDIS_PASSWORD",
      SECRET(redis_password, ""),
-     NEEDS(REDIS, IF_GIVEN),
      .group = "Redis",
      .help = "Password at the Redis server."},
     {.name = "REDIS_DB",
      NUMBER(redis_db, "0", 0, 1000000),
-     NEEDS(REDIS, IF_CHANGED),
      .group = "Redis",
      .help = "Number of the Redis database."},
     {.name = "REDIS_PREFIX",
-     TEXT(redis_prefix, "eventhub", OPTION_NAME_MAX),
-     NEEDS(REDIS, NEVER),
+     TEXT(redis_prefix, "eventhub", OPTION_REDIS_PREFIX_MAX),
+     CHECK(
+         option_check_redis_prefix,
+         "1 to 64 letters, digits and `_`, `-`, `.`, `:`, since it stands in hash tags and globs"),
      .group = "Redis",
-     .help = "Prefix of every key and channel."},
+     .help = "Prefix of every key and channel; brokers with the same one are one broker."},
     {.name = "REDIS_POOL_SIZE",
      NUMBER(redis_pool_size, "5", 1, 1024),
-     NEEDS(REDIS, NEVER),
      .group = "Redis",
      .help = "Connections that publish and read; one topic always uses the same one."},
+    {.name = "REDIS_TLS",
+     BOOL(redis_tls, "false"),
+     NEEDS(REDIS_TLS, IF_CHANGED),
+     .group = "Redis",
+     .help = "TLS on the connections to Redis."},
+    {.name = "REDIS_TLS_CA_CERTIFICATE",
+     TEXT(redis_tls_ca_certificate, "", OPTION_PATH_MAX),
+     NEEDS(REDIS_TLS, IF_GIVEN),
+     .group = "Redis",
+     .help = "PEM file with the CA of the Redis server's certificate; none takes the system's."},
+    {.name = "REDIS_TLS_CERTIFICATE",
+     TEXT(redis_tls_certificate, "", OPTION_PATH_MAX),
+     NEEDS(REDIS_TLS, IF_GIVEN),
+     .group = "Redis",
+     .help = "PEM file with the certificate that is shown to Redis; needs "
+             "REDIS_TLS_PRIVATE_KEY."},
+    {.name = "REDIS_TLS_PRIVATE_KEY",
+     TEXT(redis_tls_private_key, "", OPTION_PATH_MAX),
+     NEEDS(REDIS_TLS, IF_GIVEN),
+     .group = "Redis",
+     .help = "PEM file with the key of that certificate."},
 
     {.name = "ENABLE_SSL",
      BOOL(enable_ssl, "false"),
@@ -327,13 +345,20 @@ static const struct option_row rows[] = {
      .help = "Serves on the TLS listener only."},
 };
 
+#ifdef EVENTHUB_HIREDIS_SSL
+static const char *const redis_tls_lack = NULL;
+#else
+static const char *const redis_tls_lack = "this binary was built without";
+#endif
+
 static const struct {
   const char *name;
   const char *way_out;
+  const char *condition;
 } features[OPTION_FEATURE_COUNT] = {
     [OPTION_FEATURE_NONE] = {"", ""},
-    [OPTION_FEATURE_REDIS] = {"the Redis backend",
-                              "set BACKEND=embedded to run with the store in memory"},
+    [OPTION_FEATURE_REDIS_TLS] = {"TLS to Redis", "remove it, or build with hiredis_ssl",
+                                  "Only in a build with hiredis_ssl."},
     [OPTION_FEATURE_TLS] = {"TLS", "set ENABLE_SSL=false to serve without it"},
     [OPTION_FEATURE_TLS_ONLY] = {"a TLS listener in place of the plain one",
                                  "set it to false to serve without TLS"},
@@ -367,4 +392,12 @@ const char *option_feature_name(enum option_feature feature) {
 
 const char *option_feature_way_out(enum option_feature feature) {
   return features[feature].way_out;
+}
+
+const char *option_feature_lack(enum option_feature feature) {
+  return feature == OPTION_FEATURE_REDIS_TLS ? redis_tls_lack : "this version does not have yet";
+}
+
+const char *option_feature_condition(enum option_feature feature) {
+  return features[feature].condition;
 }

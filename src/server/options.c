@@ -8,6 +8,7 @@
 #include "eventhub/base/err.h"
 #include "eventhub/base/mem.h"
 #include "eventhub/server/option_file.h"
+#include "eventhub/server/option_rule.h"
 #include "eventhub/server/option_table.h"
 
 enum {
@@ -146,8 +147,8 @@ static bool is_given(const struct option_loader *loader, const char *name) {
 /* Whether the operator said in so many words that a feature is not wanted; its details, which a
  * deployment may well have set, ask for nothing then. */
 static bool is_declined(const struct option_loader *loader, enum option_feature feature) {
-  if (feature == OPTION_FEATURE_REDIS)
-    return is_given(loader, "BACKEND") && loader->options.backend == OPTION_BACKEND_EMBEDDED;
+  if (feature == OPTION_FEATURE_REDIS_TLS)
+    return loader->options.backend == OPTION_BACKEND_EMBEDDED;
   if (feature == OPTION_FEATURE_TLS)
     return is_given(loader, "ENABLE_SSL") && !loader->options.enable_ssl;
   return false;
@@ -160,6 +161,7 @@ static enum option_feature asked_feature(const struct option_loader *loader,
   if (by_choice != OPTION_FEATURE_NONE) return by_choice;
   if (row->needs == OPTION_FEATURE_NONE || row->asks == OPTION_ASKS_NEVER)
     return OPTION_FEATURE_NONE;
+  if (option_feature_lack(row->needs) == NULL) return OPTION_FEATURE_NONE;
   if (origin_of(loader, row)->source == SOURCE_DEFAULT || option_is_empty(&loader->options, row))
     return OPTION_FEATURE_NONE;
   if (row->asks == OPTION_ASKS_IF_CHANGED && option_is_default(&loader->options, row))
@@ -172,8 +174,9 @@ static int check_features(const struct option_loader *loader, struct buf *ret_er
     enum option_feature feature = asked_feature(loader, option_row(i));
     if (feature == OPTION_FEATURE_NONE) continue;
     append_place(ret_error, loader, loader->origins[i]);
-    buf_printf(ret_error, "%s asks for %s, which this version does not have yet; %s",
-               option_row(i)->name, option_feature_name(feature), option_feature_way_out(feature));
+    buf_printf(ret_error, "%s asks for %s, which %s; %s", option_row(i)->name,
+               option_feature_name(feature), option_feature_lack(feature),
+               option_feature_way_out(feature));
     return ERR_UNSUPPORTED;
   }
   return 0;
@@ -189,14 +192,57 @@ static int check_secret(const struct option_loader *loader, struct buf *ret_erro
   return ERR_INVALID;
 }
 
-static void choose_backend(struct options *options) {
-  if (options->backend == OPTION_BACKEND_EMBEDDED) {
-    options->backend_reason = "BACKEND=embedded";
+static int check_rules(const struct option_loader *loader, struct buf *ret_error) {
+  if (loader->options.backend == OPTION_BACKEND_EMBEDDED) return 0; /* all of them are on Redis */
+  const struct option_rule *rule = option_rule_find_broken(&loader->options);
+  if (rule == NULL) return 0;
+  append_place(ret_error, loader, *origin_of(loader, option_find(slice_str(rule->name))));
+  option_rule_append(ret_error, rule);
+  return ERR_INVALID;
+}
+
+#define SIGN(option)                                                                               \
+  { option, "BACKEND=auto and " option " is set" }
+
+/* What names a Redis server. */
+static const struct {
+  const char *option, *reason;
+} signs[] = {SIGN("REDIS_HOST"), SIGN("REDIS_PORT"), SIGN("REDIS_PASSWORD"), SIGN("REDIS_SOCKET"),
+             SIGN("REDIS_SENTINELS")};
+
+/* Set to nothing does not count: a deployment may hand on a variable that it does not have. */
+static const char *find_sign_of_redis(const struct option_loader *loader) {
+  for (size_t i = 0; i < ARRAY_LEN(signs); i++) {
+    const struct option_row *row = option_find(slice_str(signs[i].option));
+    if (is_given(loader, row->name) && !option_is_empty(&loader->options, row))
+      return signs[i].reason;
+  }
+  return NULL;
+}
+
+static void choose_backend(struct option_loader *loader) {
+  struct options *options = &loader->options;
+  if (options->backend != OPTION_BACKEND_AUTO) {
+    options->backend_reason =
+        options->backend == OPTION_BACKEND_REDIS ? "BACKEND=redis" : "BACKEND=embedded";
     return;
   }
-  assert(options->backend == OPTION_BACKEND_AUTO);
-  options->backend = OPTION_BACKEND_EMBEDDED;
-  options->backend_reason = "BACKEND=auto and no Redis server is set";
+  const char *sign = find_sign_of_redis(loader);
+  options->backend = sign != NULL ? OPTION_BACKEND_REDIS : OPTION_BACKEND_EMBEDDED;
+  options->backend_reason = sign != NULL ? sign : "BACKEND=auto and no Redis server is set";
+}
+
+/* Of the three ways to a Redis server only this one is always there, unless it is taken away. */
+static int check_redis_host(const struct option_loader *loader, struct buf *ret_error) {
+  const struct options *options = &loader->options;
+  const struct option_row *row = option_find(SLICE("REDIS_HOST"));
+  bool needs_host = options->backend == OPTION_BACKEND_REDIS && options->redis_socket[0] == '\0' &&
+                    options->redis_sentinels.count == 0;
+  if (!needs_host || !option_is_empty(options, row)) return 0;
+  append_place(ret_error, loader, *origin_of(loader, row));
+  buf_append_str(ret_error, "REDIS_HOST is empty; set it to the host of the Redis server, or set "
+                            "REDIS_SOCKET or REDIS_SENTINELS");
+  return ERR_INVALID;
 }
 
 int options_load(struct options *ret, const char *config_path, char *const *env,
@@ -209,8 +255,11 @@ int options_load(struct options *ret, const char *config_path, char *const *env,
   if (failed == 0) failed = set_from_environment(&loader, env, ret_error);
   if (failed == 0) failed = check_features(&loader, ret_error);
   if (failed == 0) failed = check_secret(&loader, ret_error);
+  if (failed == 0) failed = check_rules(&loader, ret_error);
   if (failed != 0) return failed;
-  choose_backend(&loader.options);
+  choose_backend(&loader);
+  failed = check_redis_host(&loader, ret_error);
+  if (failed != 0) return failed;
   *ret = loader.options;
   loader.options = (struct options){0};
   return 0;

@@ -31,7 +31,9 @@ static struct session *find_session(const struct rpc_reply *reply) {
 }
 
 static void free_call(struct rpc_call *call) {
+  if (call == NULL) return;
   struct store_request *request = &call->request;
+  free_call(call->then);
   if (request->op == STORE_PUBLISH) message_unref(request->publish.message);
   if (request->op == STORE_KV_SET) blob_unref(request->kv.value);
   store_request_done(request);
@@ -76,6 +78,7 @@ static bool batch_takes(const struct rpc_reply *reply, size_t more) {
 
 void rpc_join_later(struct rpc_call *call) {
   struct rpc_batch *batch = call->reply.batch;
+  call->joins = true;
   *batch->last_join = call;
   batch->last_join = &call->next;
 }
@@ -215,8 +218,12 @@ struct rpc_call *rpc_call_new(const struct rpc_request *rpc, enum store_op op, s
   return call;
 }
 
+static enum store_op counted_op(const struct rpc_call *call) {
+  return call->then != NULL ? call->then->request.op : call->request.op;
+}
+
 void rpc_call_submit(struct rpc_call *call, struct session *session) {
-  session_request_started(session, call->request.op);
+  session_request_started(session, counted_op(call));
   store_submit(&session->worker->client, &call->request);
 }
 
@@ -224,10 +231,9 @@ void rpc_call_done(struct store_request *request) {
   struct rpc_call *call = container_of(request, struct rpc_call, request);
   struct session *session = find_session(&call->reply);
   struct rpc_reply reply = call->reply;
-  enum store_op op = request->op;
-  bool joins = call->serial != 0 && reply.batch != NULL;
-  if (joins) rpc_join_later(call);
+  enum store_op op = counted_op(call);
   call->finish(call, session);
+  bool joins = call->joins;
   batch_settle(&reply); /* may be the end of a call that joins */
   if (!joins) free_call(call);
   if (session != NULL) session_request_finished(session, op);

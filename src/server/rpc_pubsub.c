@@ -110,21 +110,23 @@ static void answer_subscribed(const struct rpc_reply *reply, struct slice filter
   rpc_result(reply, buf_slice(&result));
 }
 
-static struct subscription *subscribe(struct rpc_request *rpc, struct slice filter,
-                                      enum subscription_state state) {
+/* Messages for a subscription that nobody gave an id carry null. */
+static struct slice id_of(const struct rpc_reply *reply) {
+  return reply->id.ptr != NULL ? reply->id : SLICE("null");
+}
+
+static struct subscription *find(const struct session *session, struct slice filter) {
+  return fanout_find(&session->worker->fanout, session->connection, filter);
+}
+
+static struct subscription *add(const struct rpc_request *rpc, struct slice filter,
+                                enum subscription_state state, uint64_t serial) {
   struct session *session = rpc->session;
-  struct fanout *fanout = &session->worker->fanout;
-  /* Messages for a subscription that nobody gave an id carry null. */
-  struct slice id = rpc->reply.id.ptr != NULL ? rpc->reply.id : SLICE("null");
-  struct subscription *subscription = fanout_find(fanout, session->connection, filter);
-  if (subscription != NULL) {
-    fanout_change(fanout, subscription, id, state);
-  } else {
-    subscription = fanout_subscribe(fanout, session->connection, filter, id, state);
-    list_add_tail(&session->subscriptions, &subscription->link);
-    session->subscription_count++;
-  }
-  subscription->serial = ++session->last_serial;
+  struct subscription *subscription = fanout_subscribe(
+      &session->worker->fanout, session->connection, filter, id_of(&rpc->reply), state);
+  subscription->born = serial;
+  list_add_tail(&session->subscriptions, &subscription->link);
+  session->subscription_count++;
   return subscription;
 }
 
@@ -134,17 +136,16 @@ static void unsubscribe(struct session *session, struct subscription *subscripti
   fanout_unsubscribe(&session->worker->fanout, subscription);
 }
 
-/* The subscription that this answer is for; NULL where it has ended or was replaced meanwhile. */
-static struct subscription *find_waiting(const struct rpc_call *call, struct session *session) {
-  if (session == NULL) return NULL;
-  struct subscription *subscription =
-      fanout_find(&session->worker->fanout, session->connection, call->subject);
-  return subscription != NULL && subscription->serial == call->serial ? subscription : NULL;
+/* The subscription that this call was about, also where a later request was granted before it; NULL
+ * where it has ended. */
+static struct subscription *find_asked(const struct rpc_call *call, const struct session *session) {
+  struct subscription *subscription = session == NULL ? NULL : find(session, call->subject);
+  return subscription != NULL && subscription->born <= call->serial ? subscription : NULL;
 }
 
 void rpc_join(const struct rpc_call *call, struct session *session) {
-  struct subscription *subscription = find_waiting(call, session);
-  if (subscription == NULL) return;
+  struct subscription *subscription = find_asked(call, session);
+  if (subscription == NULL || subscription->serial != call->serial) return;
   if (call->request.op == STORE_READ_LOG) {
     const struct store_read_log *read = &call->request.read_log;
     fanout_send(&session->worker->fanout, subscription, read->messages, read->count);
@@ -152,44 +153,118 @@ void rpc_join(const struct rpc_call *call, struct session *session) {
   fanout_activate(&session->worker->fanout, subscription);
 }
 
-/* Live messages have passed the subscription by until now, and all of them are in this answer;
- * those that come after it are not (store.h, law 3). So each is sent once, in order. */
-static void on_history(struct rpc_call *call, struct session *session) {
-  const struct store_read_log *read = &call->request.read_log;
-  struct subscription *subscription = find_waiting(call, session);
+/* The store's answer is a cut (store.h, law 3): messages that have passed by until now are in the
+ * history, where it was asked for; those that come after it are not. So each is sent once, in
+ * order. Until here a subscription that was live before went on as it was. */
+static void grant(const struct rpc_call *call, struct session *session) {
+  struct subscription *subscription = find_asked(call, session);
+  if (subscription == NULL) return;
+  subscription->waiting--;
+  if (subscription->serial > call->serial) return;
+  struct fanout *fanout = &session->worker->fanout;
+  bool has_history = call->request.op == STORE_READ_LOG;
+  fanout_change(fanout, subscription, id_of(&call->reply),
+                has_history ? SUBSCRIPTION_CATCHING_UP : SUBSCRIPTION_HELD);
+  fanout_hold(fanout, subscription);
+  subscription->serial = call->serial;
+}
+
+/* A subscription that was live before stays so, and one that another request is away for waits for
+ * that. In no case had this one an effect, though the store may not know what it did. */
+static void refuse(const struct rpc_call *call, struct session *session) {
+  struct subscription *subscription = find_asked(call, session);
+  if (subscription != NULL && --subscription->waiting == 0 &&
+      subscription_is_catching_up(subscription)) {
+    unsubscribe(session, subscription);
+  }
+  enum store_status status = call->request.status;
+  rpc_fail_status(&call->reply, status == STORE_UNKNOWN ? STORE_UNAVAILABLE : status);
+}
+
+static void finish_subscribe(struct rpc_call *call, struct session *session) {
   if (call->request.status != STORE_OK) {
-    if (subscription != NULL) unsubscribe(session, subscription);
-    rpc_fail_status(&call->reply, call->request.status);
+    refuse(call, session);
     return;
   }
-  const char *recovered = read->recovered ? "true" : "false";
-  if (call->reply.batch == NULL) {
-    answer_subscribed(&call->reply, call->subject, recovered);
-    rpc_join(call, session);
-    return;
-  }
-  if (subscription != NULL) fanout_hold(&session->worker->fanout, subscription);
-  answer_subscribed(&call->reply, call->subject, recovered);
+  grant(call, session);
+  bool is_in_batch = call->reply.batch != NULL;
+  if (is_in_batch) rpc_join_later(call);
+  answer_subscribed(&call->reply, call->subject, call->recovered);
+  if (!is_in_batch) rpc_join(call, session);
 }
 
-static void subscribe_with_history(struct rpc_request *rpc, struct slice filter,
-                                   const struct history_wish *wish) {
-  struct subscription *subscription = subscribe(rpc, filter, SUBSCRIPTION_CATCHING_UP);
+static void on_history(struct rpc_call *call, struct session *session) {
+  call->recovered = call->request.read_log.recovered ? "true" : "false";
+  finish_subscribe(call, session);
+}
+
+static void on_watched(struct rpc_call *call, struct session *session) {
+  struct rpc_call *read = call->then;
+  if (read == NULL || session == NULL || call->request.status != STORE_OK) {
+    finish_subscribe(call, session);
+    return;
+  }
+  call->then = NULL;
+  rpc_call_submit(read, session);
+}
+
+/* What flows to a subscription already is watched. */
+static bool needs_watch(const struct session *session, struct slice filter) {
+  if (!store_watches(session->worker->broker->store)) return false;
+  const struct subscription *subscription = find(session, filter);
+  return subscription == NULL || subscription_is_catching_up(subscription);
+}
+
+static struct rpc_call *new_watch(const struct rpc_request *rpc, struct slice filter,
+                                  struct rpc_call *then) {
+  struct rpc_call *call = rpc_call_new(rpc, STORE_WATCH, filter, on_watched);
+  call->request.watch.filter = call->subject;
+  call->then = then;
+  return call;
+}
+
+static struct rpc_call *new_read(const struct rpc_request *rpc, struct slice filter,
+                                 const struct history_wish *wish) {
   struct rpc_call *call = rpc_call_new(rpc, STORE_READ_LOG, filter, on_history);
-  call->serial = subscription->serial;
   history_read(call, rpc, wish);
-  rpc_call_submit(call, rpc->session);
+  return call;
 }
 
-static void subscribe_live(struct rpc_request *rpc, struct slice filter) {
-  if (rpc->reply.batch == NULL) {
-    subscribe(rpc, filter, SUBSCRIPTION_LIVE);
-    return;
+/* The subscription counts from here on, but nothing is sent to it before the store has answered:
+ * that it watches the filter, or with what there was before, or one after the other. */
+static void subscribe_by_store(struct rpc_request *rpc, struct slice filter,
+                               const struct history_wish *wish, const char *recovered) {
+  struct session *session = rpc->session;
+  struct rpc_call *call = wish != NULL ? new_read(rpc, filter, wish) : NULL;
+  if (needs_watch(session, filter)) call = new_watch(rpc, filter, call);
+  uint64_t serial = ++session->last_serial;
+  struct subscription *subscription = find(session, filter);
+  if (subscription == NULL) subscription = add(rpc, filter, SUBSCRIPTION_CATCHING_UP, serial);
+  subscription->waiting++;
+  for (struct rpc_call *step = call; step != NULL; step = step->then)
+    step->serial = serial;
+  call->recovered = recovered;
+  rpc_call_submit(call, session);
+}
+
+static void subscribe_at_once(struct rpc_request *rpc, struct slice filter, const char *recovered) {
+  struct session *session = rpc->session;
+  bool is_in_batch = rpc->reply.batch != NULL;
+  enum subscription_state state = is_in_batch ? SUBSCRIPTION_HELD : SUBSCRIPTION_LIVE;
+  uint64_t serial = ++session->last_serial;
+  struct subscription *subscription = find(session, filter);
+  if (subscription != NULL) {
+    fanout_change(&session->worker->fanout, subscription, id_of(&rpc->reply), state);
+  } else {
+    subscription = add(rpc, filter, state, serial);
   }
-  const struct subscription *subscription = subscribe(rpc, filter, SUBSCRIPTION_HELD);
-  struct rpc_call *call = rpc_call_new(rpc, STORE_BARRIER, filter, NULL); /* never submitted */
-  call->serial = subscription->serial;
-  rpc_join_later(call);
+  subscription->serial = serial;
+  if (is_in_batch) {
+    struct rpc_call *call = rpc_call_new(rpc, STORE_BARRIER, filter, NULL); /* never submitted */
+    call->serial = serial;
+    rpc_join_later(call);
+  }
+  answer_subscribed(&rpc->reply, filter, recovered);
 }
 
 static bool may_subscribe(const struct rpc_request *rpc, struct slice filter) {
@@ -200,8 +275,7 @@ static bool may_subscribe(const struct rpc_request *rpc, struct slice filter) {
                    "You are not allowed to subscribe to topic: ", filter);
     return false;
   }
-  if (session->subscription_count < options->max_subscriptions ||
-      fanout_find(&session->worker->fanout, session->connection, filter) != NULL) {
+  if (session->subscription_count < options->max_subscriptions || find(session, filter) != NULL) {
     return true;
   }
   AUTO(buf) struct buf data = BUF_INIT;
@@ -212,6 +286,12 @@ static bool may_subscribe(const struct rpc_request *rpc, struct slice filter) {
   buf_append_slice(&data, filter);
   rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS, buf_slice(&data));
   return false;
+}
+
+/* Without an eventlog a client that asks for history still gets what comes from now on. */
+static const char *recovered_without_history(enum history_kind kind) {
+  if (kind == HISTORY_UNASKED) return NULL;
+  return kind == HISTORY_NONE ? "true" : "false";
 }
 
 void rpc_subscribe(struct rpc_request *rpc) {
@@ -225,15 +305,14 @@ void rpc_subscribe(struct rpc_request *rpc) {
       !history_parse(rpc, &params[1], &params[2], &params[3], &wish)) {
     return;
   }
-  bool has_log = rpc->session->worker->broker->options->enable_cache;
-  if (wish.kind == HISTORY_WANTED && has_log) {
-    subscribe_with_history(rpc, filter, &wish);
-    return;
+  const struct session *session = rpc->session;
+  bool has_history = wish.kind == HISTORY_WANTED && session->worker->broker->options->enable_cache;
+  const char *recovered = recovered_without_history(wish.kind);
+  if (has_history || needs_watch(session, filter)) {
+    subscribe_by_store(rpc, filter, has_history ? &wish : NULL, recovered);
+  } else {
+    subscribe_at_once(rpc, filter, recovered);
   }
-  subscribe_live(rpc, filter);
-  /* Without an eventlog a client that asks for history still gets what comes from now on. */
-  const char *recovered = wish.kind == HISTORY_NONE ? "true" : "false";
-  answer_subscribed(&rpc->reply, filter, wish.kind == HISTORY_UNASKED ? NULL : recovered);
 }
 
 /* ---- unsubscribe, list ---- */
@@ -249,8 +328,7 @@ static uint32_t unsubscribe_named(struct session *session, struct json_value nam
   if (name.type != JSON_STRING) return 0;
   buf_clear(scratch);
   json_string_decode(name, scratch);
-  struct subscription *subscription =
-      fanout_find(&session->worker->fanout, session->connection, buf_slice(scratch));
+  struct subscription *subscription = find(session, buf_slice(scratch));
   if (subscription == NULL) return 0;
   unsubscribe(session, subscription);
   return 1;

@@ -5,6 +5,24 @@
 #include "eventhub/server/worker.h"
 #include "eventhub/store/store_metrics.h"
 
+static void add_redis(struct metrics_snapshot *snapshot, const struct store_metrics *store) {
+  uint64_t *values = snapshot->values;
+  values[METRIC_REDIS_CONNECTION_FAIL_COUNT] = store_metric_get(&store->redis_failures);
+  values[METRIC_REDIS_PUBLISH_DELAY_MS] = store_metric_get(&store->redis_delay_ms);
+  values[METRIC_REDIS_CONNECTED] = store_metric_get(&store->redis_connected);
+  values[METRIC_REDIS_RECONNECTS] = store_metric_get(&store->redis_reconnects);
+  values[METRIC_REDIS_GAPS_FOUND] = store_metric_get(&store->redis_gaps_found);
+  values[METRIC_REDIS_GAPS_FILLED] = store_metric_get(&store->redis_gaps_filled);
+  values[METRIC_REDIS_GAPS_LOST] = store_metric_get(&store->redis_gaps_lost);
+  values[METRIC_REDIS_RESENT_PUBLISHES] = store_metric_get(&store->redis_resent);
+  values[METRIC_REDIS_PIPELINE_DEPTH] = store_metric_get(&store->redis_pipeline);
+  values[METRIC_REDIS_SKIPPED_MESSAGES] = store_metric_get(&store->redis_skipped);
+  const struct store_histogram *round_trip = &store->redis_round_trip;
+  for (int i = 0; i <= STORE_HISTOGRAM_BOUNDS; i++)
+    snapshot->redis_round_trip.buckets[i] = store_metric_get(&round_trip->buckets[i]);
+  snapshot->redis_round_trip.sum_us = store_metric_get(&round_trip->sum_us);
+}
+
 static void add_store(struct metrics_snapshot *snapshot, const struct store_metrics *store) {
   snapshot->values[METRIC_PUBLISH_COUNT] = store_metric_get(&store->publishes);
   snapshot->values[METRIC_RATE_LIMITED] = store_metric_get(&store->publishes_limited);
@@ -23,6 +41,7 @@ void scrape_take(const struct broker *broker, struct metrics_snapshot *ret) {
   for (unsigned i = 0; i < broker->worker_count; i++)
     metrics_snapshot_add(ret, &broker->workers[i].metrics);
   add_store(ret, store_metrics(broker->store));
+  add_redis(ret, store_metrics(broker->store));
   ret->values[METRIC_WORKER_COUNT] = broker->worker_count;
   ret->values[METRIC_FILTERS] = topic_trie_filter_count(broker->trie);
   ret->values[METRIC_START_TIME] = broker->started_s;

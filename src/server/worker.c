@@ -13,6 +13,7 @@
 #include "eventhub/server/routes.h"
 #include "eventhub/server/rpc.h"
 #include "eventhub/server/session.h"
+#include "eventhub/server/watch.h"
 
 enum { SPREAD_TICK_MS = 10, DELAY_WINDOW_MS = 15000 };
 
@@ -57,12 +58,14 @@ static void on_token_expired(struct expiry_item *item, void *context) {
 
 /* ---- the store's answers ---- */
 
-static void start_closing(struct worker *worker);
+static void on_barrier(struct worker *worker);
 
 static void on_store_done(struct store_request *request, void *context) {
   struct worker *worker = context;
   if (request == &worker->barrier) {
-    start_closing(worker);
+    on_barrier(worker);
+  } else if (request->op == STORE_UNWATCH) {
+    watch_ended(request);
   } else {
     rpc_call_done(request);
   }
@@ -95,6 +98,7 @@ static void on_turn_end(void *context) {
     enter_phase(worker, WORKER_DEAF);
   }
   connection_pool_flush(&worker->pool);
+  store_client_flush(&worker->client); /* the watches that ended with connections */
   update_gauges(worker);
 }
 
@@ -152,20 +156,42 @@ static void on_spread_tick(struct deadline *deadline, void *context) {
   deadline_arm(&worker->loop, &worker->spread_list, deadline);
 }
 
-static void on_order_close_all(struct mail *mail, void *context) {
-  (void)mail;
-  struct worker *worker = context;
+static void raise_barrier(struct worker *worker) {
   store_request_init(&worker->barrier, STORE_BARRIER);
   store_submit(&worker->client, &worker->barrier);
 }
 
-/* The barrier is answered: all that there is to deliver is queued. */
+static void on_order_close_all(struct mail *mail, void *context) {
+  (void)mail;
+  raise_barrier(context);
+}
+
+static bool has_requests_under_way(const struct worker *worker) {
+  for (uint32_t slot = 0; slot < worker->pool.slot_count; slot++) {
+    const struct connection *connection = worker->pool.slots[slot];
+    const struct session *session = connection != NULL ? connection->session : NULL;
+    if (session != NULL && session->pending > 0) return true;
+  }
+  return false;
+}
+
+/* All that there is to deliver is queued. */
 static void start_closing(struct worker *worker) {
   worker->close_started_ms = worker->loop.now_ms;
   /* A millisecond for each connection, and no more than half of the time that there is. */
   uint64_t most_ms = worker->broker->options->shutdown_timeout_s * 1000 / 2;
   worker->close_spread_ms = worker->pool.slot_count < most_ms ? worker->pool.slot_count : most_ms;
   on_spread_tick(&worker->spread, worker);
+}
+
+/* What stood before the barrier is answered. One of these may have asked on, as a watch does for
+ * its history: that stands before another barrier. */
+static void on_barrier(struct worker *worker) {
+  if (has_requests_under_way(worker)) {
+    raise_barrier(worker);
+  } else {
+    start_closing(worker);
+  }
 }
 
 static void on_order_leave(struct mail *mail, void *context) {
@@ -216,7 +242,7 @@ int worker_init(struct worker *worker, struct broker *broker, unsigned index, in
   if (err < 0) return err;
   struct connection_limits limits = limits_of(options);
   connection_pool_init(&worker->pool, &worker->loop, &limits, &worker->metrics, &handler, worker);
-  fanout_init(&worker->fanout, broker->trie, &worker->pool, index);
+  fanout_init(&worker->fanout, broker->trie, &worker->pool, &worker->client, index);
   expiry_init(&worker->expiry, &worker->loop, on_token_expired, worker);
   deadline_init(&worker->spread);
   deadline_list_add(&worker->loop, &worker->spread_list, SPREAD_TICK_MS, on_spread_tick, worker);
@@ -233,12 +259,20 @@ int worker_start(struct worker *worker) {
   return 0;
 }
 
+/* Until nothing is with the store any more. It is stopped: what an answer makes us ask is refused
+ * at once, and deliveries are seen by nobody. */
+static void settle_store(struct worker *worker) {
+  do {
+    store_client_flush(&worker->client);
+  } while (mailbox_drain(&worker->loop.mailbox) > 0);
+}
+
 void worker_done(struct worker *worker) {
   loop_adopt(&worker->loop);
-  /* The store is stopped: these are its last answers, and deliveries that nobody will see. */
-  mailbox_drain(&worker->loop.mailbox);
+  settle_store(worker);
   listener_stop(&worker->listener);
   connection_pool_done(&worker->pool);
+  settle_store(worker); /* the subscriptions that ended with their connections */
   fanout_done(&worker->fanout);
   expiry_done(&worker->expiry);
   deadline_disarm(&worker->spread);

@@ -39,6 +39,7 @@ const OPTIONS = [
   'REDIS_PASSWORD',
   'REDIS_PREFIX',
   'REDIS_POOL_SIZE',
+  'REDIS_TLS',
   'ENABLE_SSE',
   'ENABLE_SSL',
   'SSL_LISTEN_PORT',
@@ -87,6 +88,8 @@ describe('a start is refused by one line and exit status 1', () => {
     LOG_FORMAT: ['xml'],
     BACKEND: ['memory'],
     PROMETHEUS_METRIC_PREFIX: ['with space', '1digit'],
+    REDIS_PREFIX: ['with space', 'a{b}', 'a*'],
+    REDIS_SENTINELS: ['a:b', 'a,,b', '::1', 'a:65536'],
   };
   for (const [option, values] of Object.entries(refused)) {
     for (const value of values) {
@@ -97,12 +100,6 @@ describe('a start is refused by one line and exit status 1', () => {
   }
 
   const later = {
-    'BACKEND=redis': { BACKEND: 'redis' },
-    'a set REDIS_HOST': { REDIS_HOST: '127.0.0.1' },
-    'a set REDIS_PORT': { REDIS_PORT: '6379' },
-    'a set REDIS_PASSWORD': { REDIS_PASSWORD: 'x' },
-    'a set REDIS_SOCKET': { REDIS_SOCKET: '/run/redis.sock' },
-    'a set REDIS_SENTINELS': { REDIS_SENTINELS: '127.0.0.1:26379' },
     'ENABLE_SSL=true': { ENABLE_SSL: 'true' },
     'a set DATA_DIR': { DATA_DIR: '/tmp' },
     'JWT_ALGORITHM=RS256': { JWT_ALGORITHM: 'RS256' },
@@ -115,11 +112,27 @@ describe('a start is refused by one line and exit status 1', () => {
     });
   }
 
+  const apart = {
+    'REDIS_SENTINELS without REDIS_MASTER': { REDIS_SENTINELS: '127.0.0.1:26379' },
+    'REDIS_MASTER without REDIS_SENTINELS': { REDIS_MASTER: 'main' },
+    'REDIS_USERNAME without REDIS_PASSWORD': { REDIS_USERNAME: 'me' },
+    'both REDIS_SOCKET and REDIS_SENTINELS': {
+      REDIS_SOCKET: '/run/redis.sock',
+      REDIS_SENTINELS: '127.0.0.1',
+      REDIS_MASTER: 'main',
+    },
+  };
+  for (const [name, env] of Object.entries(apart)) {
+    test(`for ${name}`, async () => {
+      assertRefused(await runDaemon([], { ...QUIET, ...env }), ...name.match(/REDIS_\w+/g));
+    });
+  }
+
   const files = {
     'an unknown name': ['no_such_option = 1\n', 'no_such_option'],
     'a wrong value': ['listen_port = http\n', 'listen_port', 'http'],
     'a line without a value': ['listen_port\n', '.conf'],
-    'a later feature': ['backend = redis\n', 'backend'],
+    'a later feature': ['enable_sse = true\n', 'enable_sse'],
   };
   for (const [name, [text, ...words]] of Object.entries(files)) {
     test(`for ${name} in the file`, async () => {
@@ -188,9 +201,22 @@ describe('--check-config', () => {
 
   test('refuses what a start would refuse', async () => {
     assertRefused(await runDaemon(['--check-config'], { LISTEN_PORT: '0' }), 'LISTEN_PORT');
-    assertRefused(await runDaemon(['--check-config'], { BACKEND: 'redis' }), 'BACKEND');
+    assertRefused(await runDaemon(['--check-config'], { DATA_DIR: '/tmp' }), 'DATA_DIR');
     const path = file('colour = blue\n');
     assertRefused(await runDaemon(['--check-config', '--config', path], {}), 'colour');
+  });
+
+  test('accepts what names a Redis server', async () => {
+    for (const env of [
+      { BACKEND: 'redis' },
+      { REDIS_HOST: 'redis.example', REDIS_PORT: '6380', REDIS_DB: '1' },
+      { REDIS_SOCKET: '/run/redis.sock', REDIS_USERNAME: 'me', REDIS_PASSWORD: 'x' },
+      { REDIS_SENTINELS: 's1, s2:1,[::1]:2', REDIS_MASTER: 'main', REDIS_PREFIX: 'a.b-c_d:1' },
+      { BACKEND: 'embedded', REDIS_MASTER: 'main', REDIS_TLS: 'true' },
+    ]) {
+      const { code, stderr } = await runDaemon(['--check-config'], env);
+      assert.equal(code, 0, stderr);
+    }
   });
 
   test('does not need the port', () =>

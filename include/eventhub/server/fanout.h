@@ -16,6 +16,7 @@
  * it. Only the worker's thread may call these functions.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "eventhub/base/list.h"
@@ -31,7 +32,7 @@ struct fanout_hold;
 
 enum subscription_state {
   SUBSCRIPTION_LIVE,
-  SUBSCRIPTION_CATCHING_UP, /* waits for its history: live messages pass it by (store.h, law 3) */
+  SUBSCRIPTION_CATCHING_UP, /* waits for the store: live messages pass it by (store.h, law 3) */
   SUBSCRIPTION_HELD         /* waits for its answer to leave: live messages are kept until then */
 };
 
@@ -47,7 +48,10 @@ struct subscription {
   struct connection *connection;
   struct fanout_hold *hold; /* what is kept while it is held, else NULL */
   uint32_t index;           /* among the group's members; SUBSCRIPTION_NO_INDEX unless it is live */
-  uint32_t serial; /* the session's: tells this subscription from a later one to the same filter */
+  /* The session's: requests are numbered, so that the answer to one finds what it is for. */
+  uint32_t waiting; /* requests about it that are away */
+  uint64_t born;    /* the one that made it: what was asked before it was about another one */
+  uint64_t serial;  /* the latest that was granted; 0 = none yet */
 };
 
 enum { SUBSCRIPTION_NO_INDEX = UINT32_MAX };
@@ -55,6 +59,7 @@ enum { SUBSCRIPTION_NO_INDEX = UINT32_MAX };
 struct fanout {
   struct topic_trie *trie;
   struct connection_pool *pool;
+  struct store_client *client;
   unsigned worker;
   struct fanout_filter **by_number;
   uint32_t number_cap;
@@ -63,9 +68,10 @@ struct fanout {
   struct map subscriptions;
 };
 
-/* Trie and pool must outlive the fanout. `worker` is this worker's bit in the trie. */
+/* All of it must outlive the fanout. `worker` is this worker's bit in the trie. `client` submits
+ * the end of watches (watch.h); NULL = nobody wants to know. */
 void fanout_init(struct fanout *fanout, struct topic_trie *trie, struct connection_pool *pool,
-                 unsigned worker);
+                 struct store_client *client, unsigned worker);
 /* All subscriptions must be gone. */
 void fanout_done(struct fanout *fanout);
 
@@ -89,10 +95,16 @@ void fanout_activate(struct fanout *fanout, struct subscription *subscription);
 /* Frees the subscription. */
 void fanout_unsubscribe(struct fanout *fanout, struct subscription *subscription);
 
+/* Is it neither live nor held? */
+static inline bool subscription_is_catching_up(const struct subscription *subscription) {
+  return subscription->index == SUBSCRIPTION_NO_INDEX && subscription->hold == NULL;
+}
 struct slice subscription_filter(const struct subscription *subscription);
 struct slice subscription_id(const struct subscription *subscription);
 
-/* Queues the messages for every live subscription of the delivery's filters. */
+/* Queues the messages for every live subscription of the delivery's filters. A gap (message.h) is
+ * one of them and keeps its place: live subscriptions get it as a notification, held ones later,
+ * and those that catch up not at all, since their history says by itself whether it is whole. */
 void fanout_deliver(struct fanout *fanout, const struct delivery *delivery);
 /* Queues messages for one subscription, in whatever state. */
 void fanout_send(struct fanout *fanout, struct subscription *subscription,

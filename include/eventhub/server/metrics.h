@@ -13,6 +13,7 @@
 
 #include "eventhub/base/buf.h"
 #include "eventhub/base/slice.h"
+#include "eventhub/store/store_metrics.h"
 
 /* In the order in which they are shown; those of one name are neighbours. */
 enum metric {
@@ -20,6 +21,15 @@ enum metric {
   METRIC_PUBLISH_COUNT,
   METRIC_REDIS_CONNECTION_FAIL_COUNT,
   METRIC_REDIS_PUBLISH_DELAY_MS,
+  METRIC_REDIS_CONNECTED,
+  METRIC_REDIS_RECONNECTS,
+  METRIC_REDIS_GAPS_FOUND,
+  METRIC_REDIS_GAPS_FILLED,
+  METRIC_REDIS_GAPS_LOST,
+  METRIC_REDIS_RESENT_PUBLISHES,
+  METRIC_REDIS_PIPELINE_DEPTH,
+  METRIC_REDIS_SKIPPED_MESSAGES,
+  METRIC_REDIS_ROUND_TRIP, /* a histogram: has no value, but redis_round_trip of the snapshot */
   METRIC_CURRENT_CONNECTIONS_COUNT,
   METRIC_TOTAL_CONNECT_COUNT,
   METRIC_TOTAL_DISCONNECT_COUNT,
@@ -91,10 +101,17 @@ static inline void metrics_subtract(struct metrics *metrics, enum metric metric,
 /* The metric that counts closes with a close code (RFC 6455 7.4.1). */
 enum metric metrics_of_close_code(unsigned code);
 
+/* How often something took how long: each bucket by itself, as in struct store_histogram. */
+struct metrics_histogram {
+  uint64_t buckets[STORE_HISTOGRAM_BOUNDS + 1];
+  uint64_t sum_us;
+};
+
 /* The whole process at about one moment. Start with {.version = ...}, add every thread's metrics,
- * and write what is counted elsewhere straight into values. */
+ * and write what is counted elsewhere straight into it. */
 struct metrics_snapshot {
   uint64_t values[METRIC_COUNT];
+  struct metrics_histogram redis_round_trip;
   struct slice version;
 };
 
@@ -107,7 +124,7 @@ void metrics_render_prometheus(const struct metrics_snapshot *snapshot, const ch
                                struct slice instance, struct buf *out);
 
 /* One flat object, names without prefix; a label's value becomes part of the name
- * (refused_handshakes_total_origin). */
+ * (refused_handshakes_total_origin, redis_round_trip_seconds_bucket_0.005). */
 void metrics_render_json(const struct metrics_snapshot *snapshot, struct buf *out);
 
 /* The table of docs/metrics.md. */

@@ -15,4 +15,10 @@ bool option_check_origins(struct slice value);
 /* A name that may start a metric's: [a-zA-Z_:][a-zA-Z0-9_:]*. */
 bool option_check_metric_prefix(struct slice value);
 
+/* Nothing, or items that are each `host`, `host:port`, `[v6]` or `[v6]:port`. */
+bool option_check_sentinels(struct slice value);
+
+/* [A-Za-z0-9_.:-]+: needs no escaping in a Redis glob and ends no hash tag. */
+bool option_check_redis_prefix(struct slice value);
+
 #endif

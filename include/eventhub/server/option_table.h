@@ -25,10 +25,10 @@ enum option_type {
   OPTION_LIST    /* struct option_list */
 };
 
-/* Features that the table knows before the daemon has them. */
+/* Features that the table knows before the daemon has them, or that not every build has. */
 enum option_feature {
   OPTION_FEATURE_NONE,
-  OPTION_FEATURE_REDIS,
+  OPTION_FEATURE_REDIS_TLS,
   OPTION_FEATURE_TLS,
   OPTION_FEATURE_TLS_ONLY,
   OPTION_FEATURE_JOURNAL,
@@ -78,6 +78,10 @@ const struct option_row *option_find(struct slice name);
 /* The feature as a phrase ("TLS"), and how to start without it ("set ENABLE_SSL=false"). */
 const char *option_feature_name(enum option_feature feature);
 const char *option_feature_way_out(enum option_feature feature);
+/* Why it is not there: "this version does not have yet"; NULL = it is there. */
+const char *option_feature_lack(enum option_feature feature);
+/* A sentence on which builds have it, the same in all of them; NULL = none has it yet. */
+const char *option_feature_condition(enum option_feature feature);
 
 /*
  * option_value.c: one value of one option.

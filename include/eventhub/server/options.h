@@ -91,10 +91,14 @@ struct options {
   char *redis_password;
   uint64_t redis_db;
   char *redis_socket;
-  struct option_list redis_sentinels;
+  struct option_list redis_sentinels; /* host, host:port, [v6] or [v6]:port each */
   char *redis_master;
   char *redis_prefix;
   uint64_t redis_pool_size;
+  bool redis_tls;
+  char *redis_tls_ca_certificate;
+  char *redis_tls_certificate;
+  char *redis_tls_private_key;
 
   bool enable_ssl;
   uint64_t ssl_listen_port;

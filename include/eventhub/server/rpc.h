@@ -17,6 +17,7 @@
  * thread only.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "eventhub/base/slice.h"
@@ -50,11 +51,15 @@ struct rpc_request {
 struct rpc_call {
   struct store_request request;
   struct rpc_reply reply; /* the id is the call's own copy */
+  struct rpc_call *then;  /* to be submitted by finish; freed with this call where it was not */
   struct rpc_call *next;  /* in its batch: see rpc_join_later */
+  bool joins;             /* see rpc_join_later */
   struct token *token;    /* a reference kept for the request, or NULL */
-  uint32_t serial;        /* of the subscription that catches up */
+  uint64_t serial;        /* subscribe: the session's number of the request */
+  const char *recovered;  /* subscribe: what the answer says, a static text; NULL = nothing */
   struct slice subject;   /* what the request is about: topic, filter or key; the call's own copy */
-  /* Answers. `session` is NULL where the client is gone. */
+  /* Answers, or submits `then`, which will. `session` is NULL where the client is gone; the answer
+   * goes nowhere then, but a batch waits for it. */
   void (*finish)(struct rpc_call *call, struct session *session);
   char text[];
 };
@@ -87,15 +92,17 @@ void rpc_fail_about(const struct rpc_reply *reply, int code, const char *sentenc
 /* The error for a store's status other than STORE_OK. */
 void rpc_fail_status(const struct rpc_reply *reply, enum store_status status);
 
-/* A call for the store, to be filled in and passed to rpc_call_submit. `subject` is copied. */
+/* A call for the store, to be filled in and passed to rpc_call_submit. `subject` is copied. While
+ * it is away it counts as what it leads to: a watch before a long answer is one too (session.h). */
 struct rpc_call *rpc_call_new(const struct rpc_request *rpc, enum store_op op, struct slice subject,
                               void (*finish)(struct rpc_call *call, struct session *session));
 void rpc_call_submit(struct rpc_call *call, struct session *session);
 /* The store's answer has come: finishes and frees the call. */
 void rpc_call_done(struct store_request *request);
 
-/* Puts the call off until the answers to its batch have left: then rpc_join runs and the call is
- * freed. To be called before the call's own answer, which may be the last one. */
+/* From finish, or for a call that is never submitted: when the answers to its batch have left,
+ * rpc_join runs and the call is freed. To be called before the call's own answer, which may be the
+ * last one. */
 void rpc_join_later(struct rpc_call *call);
 /* Lets messages flow to the subscription that the call names by subject and serial: its history,
  * then what comes. `session` is NULL where the client is gone. */

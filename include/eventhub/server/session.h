@@ -30,8 +30,8 @@ struct session {
   uint32_t subscription_count;
   uint32_t pending;
   uint32_t pending_reads; /* of these, those whose answers may be long */
-  uint32_t last_serial;
-  bool is_leaving; /* asked to be disconnected: closes when nothing is pending any more */
+  uint64_t last_serial;   /* of its requests to subscribe */
+  bool is_leaving;        /* asked to be disconnected: closes when nothing is pending any more */
   struct expiry_item expiry;
 };
 

@@ -23,7 +23,7 @@ static inline void fanout_fixture_init(struct fanout_fixture *fixture) {
   limits.max_send_queue = 16 << 20;
   pool_fixture_init(&fixture->pool, &limits);
   fixture->trie = topic_trie_new();
-  fanout_init(&fixture->fanout, fixture->trie, &fixture->pool.pool, FANOUT_WORKER);
+  fanout_init(&fixture->fanout, fixture->trie, &fixture->pool.pool, NULL, FANOUT_WORKER);
   for (int i = 0; i < FANOUT_PEERS; i++)
     fixture->connections[i] = peer_connect_ws(&fixture->peers[i], &fixture->pool);
 }
@@ -69,17 +69,29 @@ static inline uint32_t fixture_match(struct fanout_fixture *fixture, const char 
   return count;
 }
 
-/* A message with this payload goes to whoever is subscribed now. */
+/* The messages, all of this topic, go to whoever is subscribed now. Takes the references. */
+static inline void fixture_deliver(struct fanout_fixture *fixture, const char *topic,
+                                   struct message **messages, uint32_t count) {
+  struct filter_ref filters[32];
+  struct delivery delivery = {.filters = filters,
+                              .messages = messages,
+                              .filter_count = fixture_match(fixture, topic, filters, 32),
+                              .message_count = count};
+  fanout_deliver(&fixture->fanout, &delivery);
+  for (uint32_t i = 0; i < count; i++)
+    message_unref(messages[i]);
+}
+
 static inline void fixture_publish(struct fanout_fixture *fixture, const char *topic,
                                    const char *payload) {
-  struct filter_ref filters[32];
   struct message *message = fixture_message(fixture, topic, slice_str(payload));
-  struct delivery delivery = {.filters = filters,
-                              .messages = &message,
-                              .filter_count = fixture_match(fixture, topic, filters, 32),
-                              .message_count = 1};
-  fanout_deliver(&fixture->fanout, &delivery);
-  message_unref(message);
+  fixture_deliver(fixture, topic, &message, 1);
+}
+
+static inline void fixture_lose(struct fanout_fixture *fixture, const char *topic,
+                                struct message_id last_id) {
+  struct message *gap = message_new_gap(slice_str(topic), last_id);
+  fixture_deliver(fixture, topic, &gap, 1);
 }
 
 /* Appends what a subscriber with this id gets. */

@@ -45,4 +45,20 @@ static inline void option_fixture_cleanup(struct option_fixture *fixture) {
   buf_done(&fixture->error);
 }
 
+/* Loaded without an error ... */
+static inline void expect_load(const char *const *env) {
+  AUTO(option_fixture) struct option_fixture loaded;
+  option_fixture_load(&loaded, NULL, env);
+  assert_string_equal(loaded.error.data, "");
+  assert_int_equal(loaded.failed, 0);
+}
+
+/* ... or refused with this one. */
+static inline void expect_error(const char *setting, const char *error) {
+  AUTO(option_fixture) struct option_fixture loaded;
+  option_fixture_load(&loaded, NULL, ENV(setting));
+  assert_string_equal(loaded.error.data, error);
+  assert_true(loaded.failed < 0);
+}
+
 #endif

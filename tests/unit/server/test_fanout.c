@@ -273,6 +273,60 @@ static void what_is_kept_is_limited(void **state) {
   unsubscribe(one);
 }
 
+/* ---- gaps ---- */
+
+#define GAP(id, topic)                                                                             \
+  "{\"jsonrpc\":\"2.0\",\"method\":\"gap\",\"params\":{\"topic\":\"" topic "\",\"lastId\":\"" id   \
+  "\"}} "
+
+static void a_gap_comes_in_its_place_and_without_an_id(void **state) {
+  (void)state;
+  struct subscription *one = fixture_subscribe(&fixture, 0, "a", "1", SUBSCRIPTION_LIVE);
+  struct subscription *two = fixture_subscribe(&fixture, 1, "#", "\"x\"", SUBSCRIPTION_LIVE);
+  struct message *run[] = {fixture_message(&fixture, "a", SLICE("0")),
+                           message_new_gap(SLICE("a"), (struct message_id){1, 0}),
+                           fixture_message(&fixture, "a", SLICE("1"))};
+  fixture_deliver(&fixture, "a", run, ARRAY_LEN(run));
+  assert_delivered(0,
+                   DELIVERED("1", "1-0", "0", "a") GAP("1-0", "a") DELIVERED("1", "1-1", "1", "a"));
+  assert_delivered(1, DELIVERED("\"x\"", "1-0", "0", "a") GAP("1-0", "a")
+                          DELIVERED("\"x\"", "1-1", "1", "a"));
+  unsubscribe(one);
+  unsubscribe(two);
+}
+
+static void overlapping_subscriptions_each_get_a_gap(void **state) {
+  (void)state;
+  struct subscription *one = fixture_subscribe(&fixture, 0, "a", "1", SUBSCRIPTION_LIVE);
+  struct subscription *two = fixture_subscribe(&fixture, 0, "+", "2", SUBSCRIPTION_LIVE);
+  struct subscription *three = fixture_subscribe(&fixture, 0, "b", "3", SUBSCRIPTION_LIVE);
+  fixture_lose(&fixture, "a", (struct message_id){0, 0});
+  assert_delivered(0, GAP("0-0", "a") GAP("0-0", "a"));
+  unsubscribe(one);
+  unsubscribe(two);
+  unsubscribe(three);
+}
+
+static void a_held_subscription_gets_its_gap_when_it_is_live(void **state) {
+  (void)state;
+  struct subscription *one = fixture_subscribe(&fixture, 0, "a", "1", SUBSCRIPTION_HELD);
+  fixture_publish(&fixture, "a", "0");
+  fixture_lose(&fixture, "a", (struct message_id){1, 0});
+  assert_delivered(0, "");
+  fanout_activate(&fixture.fanout, one);
+  assert_delivered(0, DELIVERED("1", "1-0", "0", "a") GAP("1-0", "a"));
+  unsubscribe(one);
+}
+
+static void a_gap_passes_a_subscription_by_that_catches_up(void **state) {
+  (void)state;
+  struct subscription *one = fixture_subscribe(&fixture, 0, "a", "1", SUBSCRIPTION_CATCHING_UP);
+  fixture_lose(&fixture, "a", (struct message_id){1, 0});
+  fanout_activate(&fixture.fanout, one);
+  assert_delivered(0, "");
+  unsubscribe(one);
+}
+
 /* ---- slow and closing ---- */
 
 static void a_slow_member_is_closed_and_the_others_get_theirs(void **state) {
@@ -327,6 +381,10 @@ int main(void) {
       FANOUT_TEST(a_held_subscription_that_catches_up_again_keeps_nothing),
       FANOUT_TEST(what_was_kept_goes_with_its_subscription),
       FANOUT_TEST(what_is_kept_is_limited),
+      FANOUT_TEST(a_gap_comes_in_its_place_and_without_an_id),
+      FANOUT_TEST(overlapping_subscriptions_each_get_a_gap),
+      FANOUT_TEST(a_held_subscription_gets_its_gap_when_it_is_live),
+      FANOUT_TEST(a_gap_passes_a_subscription_by_that_catches_up),
       FANOUT_TEST(a_slow_member_is_closed_and_the_others_get_theirs),
       FANOUT_TEST(a_connection_that_closes_gets_nothing_more),
   };

@@ -51,6 +51,10 @@ static void existing_names_and_types_stay(void **state) {
   }
 }
 
+#define ROUND_TRIP "eventhub_redis_round_trip_seconds"
+
+enum { HISTOGRAM_SAMPLES = STORE_HISTOGRAM_BOUNDS + 1 + 2 /* sum and count */ };
+
 static bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
@@ -71,6 +75,7 @@ static void every_line_is_help_type_or_sample(void **state) {
       len++;
     struct slice here = slice_of(tail.ptr, len);
     assert_true(slice_starts_with(here, SLICE("eventhub_")));
+    if (prefix == 0 && slice_starts_with(here, SLICE(ROUND_TRIP "_"))) here = SLICE(ROUND_TRIP);
     if (slice_starts_with(line, SLICE("# HELP "))) {
       assert_false(slice_equal(here, name));
       name = here;
@@ -79,7 +84,7 @@ static void every_line_is_help_type_or_sample(void **state) {
     assert_true(slice_equal(here, name));
     samples += prefix == 0;
   }
-  assert_int_equal(samples, METRIC_COUNT);
+  assert_int_equal(samples, METRIC_COUNT - 1 + HISTOGRAM_SAMPLES);
   assert_true(helps > 20);
 }
 
@@ -120,7 +125,7 @@ static void json_is_one_flat_object(void **state) {
     assert_int_equal(value.type, is_version ? JSON_STRING : JSON_NUMBER);
     count++;
   }
-  assert_int_equal(count, METRIC_COUNT);
+  assert_int_equal(count, METRIC_COUNT - 1 + HISTOGRAM_SAMPLES);
 }
 
 static void expect_member(struct json_value object, struct slice name, int64_t wanted) {
@@ -142,6 +147,48 @@ static void json_names_have_no_prefix(void **state) {
   expect_member(object, SLICE("redis_publish_delay_ms"), 100 + METRIC_REDIS_PUBLISH_DELAY_MS);
   expect_member(object, SLICE("closed_connections_total_1009"), 100 + METRIC_CLOSED_1009);
   expect_member(object, SLICE("refused_handshakes_total_timeout"), 100 + METRIC_REFUSED_TIMEOUT);
+}
+
+static struct metrics_snapshot with_round_trips(void) {
+  struct metrics_snapshot snapshot = {.version = SLICE("1")};
+  snapshot.redis_round_trip.buckets[0] = 2;                      /* up to 100 us */
+  snapshot.redis_round_trip.buckets[3] = 3;                      /* up to 1 ms */
+  snapshot.redis_round_trip.buckets[STORE_HISTOGRAM_BOUNDS] = 1; /* beyond 2.5 s */
+  snapshot.redis_round_trip.sum_us = 4001250;
+  return snapshot;
+}
+
+static void a_histogram_is_cumulative_and_in_seconds(void **state) {
+  (void)state;
+  AUTO(buf) struct buf text = BUF_INIT;
+  struct metrics_snapshot snapshot = with_round_trips();
+  render(&text, &snapshot);
+  const char *start = strstr(text.data, "# TYPE " ROUND_TRIP);
+  assert_non_null(start);
+#define BUCKET(le, count) ROUND_TRIP "_bucket{instance=\"host:8080\",le=\"" le "\"} " count "\n"
+#define PART(name, value) ROUND_TRIP name "{instance=\"host:8080\"} " value "\n"
+  static const char wanted[] = "# TYPE " ROUND_TRIP " histogram\n" //
+      BUCKET("0.0001", "2") BUCKET("0.00025", "2") BUCKET("0.0005", "2") BUCKET("0.001", "5")
+          BUCKET("0.0025", "5") BUCKET("0.005", "5") BUCKET("0.01", "5") BUCKET("0.025", "5")
+              BUCKET("0.05", "5") BUCKET("0.1", "5") BUCKET("0.25", "5") BUCKET("0.5", "5")
+                  BUCKET("1", "5") BUCKET("2.5", "5") BUCKET("+Inf", "6") PART("_sum", "4.00125")
+                      PART("_count", "6");
+  assert_memory_equal(start, wanted, sizeof wanted - 1);
+}
+
+static void a_histogram_has_members_in_json(void **state) {
+  (void)state;
+  AUTO(buf) struct buf text = BUF_INIT;
+  struct metrics_snapshot snapshot = with_round_trips();
+  struct json_value object, sum;
+  metrics_render_json(&snapshot, &text);
+  assert_int_equal(json_parse(buf_slice(&text), 2, &object), 0);
+  expect_member(object, SLICE("redis_round_trip_seconds_bucket_0.0001"), 2);
+  expect_member(object, SLICE("redis_round_trip_seconds_bucket_2.5"), 5);
+  expect_member(object, SLICE("redis_round_trip_seconds_bucket_+Inf"), 6);
+  expect_member(object, SLICE("redis_round_trip_seconds_count"), 6);
+  assert_int_equal(json_object_find(object, SLICE("redis_round_trip_seconds_sum"), &sum), 0);
+  assert_true(slice_equal(sum.text, SLICE("4.00125")));
 }
 
 static void the_greatest_number_is_rendered_whole(void **state) {
@@ -196,6 +243,8 @@ int main(void) {
       cmocka_unit_test(label_values_are_escaped),
       cmocka_unit_test(json_is_one_flat_object),
       cmocka_unit_test(json_names_have_no_prefix),
+      cmocka_unit_test(a_histogram_is_cumulative_and_in_seconds),
+      cmocka_unit_test(a_histogram_has_members_in_json),
       cmocka_unit_test(the_greatest_number_is_rendered_whole),
       cmocka_unit_test(threads_add_up_and_the_slowest_loop_counts),
       cmocka_unit_test(every_close_code_is_counted_somewhere),

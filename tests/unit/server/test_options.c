@@ -15,20 +15,6 @@
 
 static const char *const nothing[] = {NULL};
 
-static void expect_load(const char *const *env) {
-  AUTO(option_fixture) struct option_fixture loaded;
-  option_fixture_load(&loaded, NULL, env);
-  assert_string_equal(loaded.error.data, "");
-  assert_int_equal(loaded.failed, 0);
-}
-
-static void expect_error(const char *setting, const char *error) {
-  AUTO(option_fixture) struct option_fixture loaded;
-  option_fixture_load(&loaded, NULL, ENV(setting));
-  assert_string_equal(loaded.error.data, error);
-  assert_true(loaded.failed < 0);
-}
-
 /* The contract: name and default. */
 static const struct {
   const char *name, *usual;
@@ -83,6 +69,10 @@ static const struct {
     {"REDIS_SOCKET", ""},
     {"REDIS_SENTINELS", ""},
     {"REDIS_MASTER", ""},
+    {"REDIS_TLS", "false"},
+    {"REDIS_TLS_CA_CERTIFICATE", ""},
+    {"REDIS_TLS_CERTIFICATE", ""},
+    {"REDIS_TLS_PRIVATE_KEY", ""},
 };
 
 static void the_table_holds_what_is_promised_and_no_more(void **state) {
@@ -264,15 +254,12 @@ static void errors_are_one_line_whatever_the_value(void **state) {
 static void what_asks_for_a_missing_feature_is_refused(void **state) {
   (void)state;
   static const char *const settings[] = {
-      "BACKEND=redis",           "REDIS_HOST=127.0.0.1",    "REDIS_PORT=6379",
-      "REDIS_PASSWORD=x",        "REDIS_SOCKET=/run/redis", "REDIS_SENTINELS=a:1,b:2",
-      "REDIS_MASTER=main",       "REDIS_USERNAME=me",       "REDIS_DB=3",
-      "ENABLE_SSL=true",         "SSL_CERTIFICATE=/c.pem",  "SSL_PRIVATE_KEY=/k.pem",
-      "SSL_CA_CERTIFICATE=/ca",  "SSL_CERT_AUTO_RELOAD=1",  "SSL_LISTEN_PORT=443",
-      "DATA_DIR=/var/lib/hub",   "DURABILITY=relaxed",      "DISABLE_UNSECURE_LISTENER=true",
-      "JWT_ALGORITHM=RS256",     "JWT_ALGORITHM=EdDSA",     "JWT_PUBLIC_KEY=/key.pem",
-      "JWT_JWKS=/keys.json",     "ENABLE_SSE=true",         "ENABLE_HTTP_PUBLISH=true",
-      "ENABLE_COMPRESSION=true", "ENABLE_CONSOLE=true",     "TRUSTED_PROXIES=10.0.0.0/8",
+      "ENABLE_SSL=true",         "SSL_CERTIFICATE=/c.pem", "SSL_PRIVATE_KEY=/k.pem",
+      "SSL_CA_CERTIFICATE=/ca",  "SSL_CERT_AUTO_RELOAD=1", "SSL_LISTEN_PORT=443",
+      "DATA_DIR=/var/lib/hub",   "DURABILITY=relaxed",     "DISABLE_UNSECURE_LISTENER=true",
+      "JWT_ALGORITHM=RS256",     "JWT_ALGORITHM=EdDSA",    "JWT_PUBLIC_KEY=/key.pem",
+      "JWT_JWKS=/keys.json",     "ENABLE_SSE=true",        "ENABLE_HTTP_PUBLISH=true",
+      "ENABLE_COMPRESSION=true", "ENABLE_CONSOLE=true",    "TRUSTED_PROXIES=10.0.0.0/8",
   };
   for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
     AUTO(option_fixture) struct option_fixture loaded;
@@ -286,9 +273,9 @@ static void what_asks_for_a_missing_feature_is_refused(void **state) {
 
 static void a_refusal_says_how_to_start_without_the_feature(void **state) {
   (void)state;
-  expect_error("REDIS_HOST=redis",
-               "environment: REDIS_HOST asks for the Redis backend, which this version does not "
-               "have yet; set BACKEND=embedded to run with the store in memory");
+  expect_error("DATA_DIR=/data", "environment: DATA_DIR asks for a store on disk, which this "
+                                 "version does not have yet; remove it to keep everything in "
+                                 "memory");
   expect_error("enable_sse=1", "environment: ENABLE_SSE asks for server-sent events, which this "
                                "version does not have yet; remove it or set it to false");
 }
@@ -298,15 +285,12 @@ static void what_asks_for_nothing_is_accepted(void **state) {
   expect_load(ENV("ENABLE_SSL=false", "ENABLE_SSE=false", "ENABLE_HTTP_PUBLISH=0",
                   "ENABLE_COMPRESSION=off", "ENABLE_CONSOLE=no", "SSL_CERT_AUTO_RELOAD=false",
                   "DISABLE_UNSECURE_LISTENER=false", "SSL_LISTEN_PORT=8443"));
-  expect_load(ENV("REDIS_PREFIX=mine", "REDIS_POOL_SIZE=9",
-                  "REDIS_PASSWORD=", "REDIS_HOST=", "REDIS_DB=0", "SSL_CERT_CHECK_INTERVAL=60",
-                  "SSL_CERTIFICATE=", "DATA_DIR=", "DURABILITY=commit", "JWT_ALGORITHM=hs256",
-                  "TRUSTED_PROXIES="));
+  expect_load(ENV("SSL_CERT_CHECK_INTERVAL=60", "SSL_CERTIFICATE=", "DATA_DIR=",
+                  "DURABILITY=commit", "JWT_ALGORITHM=hs256", "TRUSTED_PROXIES="));
 }
 
 static void details_of_a_declined_feature_are_accepted(void **state) {
   (void)state;
-  expect_load(ENV("BACKEND=embedded", "REDIS_HOST=redis", "REDIS_PORT=6379", "REDIS_PASSWORD=x"));
   expect_load(ENV("ENABLE_SSL=false", "SSL_CERTIFICATE=/c.pem", "SSL_PRIVATE_KEY=/k.pem",
                   "SSL_LISTEN_PORT=443", "SSL_CERT_AUTO_RELOAD=true"));
   AUTO(option_fixture) struct option_fixture loaded;
@@ -317,21 +301,9 @@ static void details_of_a_declined_feature_are_accepted(void **state) {
 static void the_environment_can_take_back_what_the_file_asks_for(void **state) {
   (void)state;
   AUTO(option_fixture) struct option_fixture loaded;
-  option_fixture_load_file(&loaded, "enable_sse = true\nredis_host = redis\n",
-                           ENV("ENABLE_SSE=false", "BACKEND=embedded"));
+  option_fixture_load_file(&loaded, "enable_sse = true\n", ENV("ENABLE_SSE=false"));
   assert_string_equal(loaded.error.data, "");
   assert_int_equal(loaded.failed, 0);
-}
-
-static void the_backend_comes_with_its_reason(void **state) {
-  (void)state;
-  AUTO(option_fixture) struct option_fixture usual, chosen;
-  option_fixture_load(&usual, NULL, nothing);
-  assert_int_equal(usual.options.backend, OPTION_BACKEND_EMBEDDED);
-  assert_string_equal(usual.options.backend_reason, "BACKEND=auto and no Redis server is set");
-  option_fixture_load(&chosen, NULL, ENV("BACKEND=Embedded"));
-  assert_int_equal(chosen.options.backend, OPTION_BACKEND_EMBEDDED);
-  assert_string_equal(chosen.options.backend_reason, "BACKEND=embedded");
 }
 
 static void an_empty_secret_is_refused_where_tokens_count(void **state) {
@@ -464,7 +436,6 @@ int main(void) {
       cmocka_unit_test(what_asks_for_nothing_is_accepted),
       cmocka_unit_test(details_of_a_declined_feature_are_accepted),
       cmocka_unit_test(the_environment_can_take_back_what_the_file_asks_for),
-      cmocka_unit_test(the_backend_comes_with_its_reason),
       cmocka_unit_test(an_empty_secret_is_refused_where_tokens_count),
       cmocka_unit_test(the_public_secret_is_known),
       cmocka_unit_test(origins_match_whole_and_without_case),

@@ -14,7 +14,8 @@
  * late, and disconnect and resume, while others publish, and the eventlog trims and expires. Every
  * step is drawn at random: who writes, which of the loops has a turn, how the clock moves. Whatever
  * the interleaving, each subscription gets every message once, in order, from its point on; where
- * the answer says so (recovered: false), some before the answer may be missing.
+ * the answer says so (recovered: false), some before the answer may be missing. In every other run
+ * the store watches, and takes its time to say so.
  */
 
 enum {
@@ -25,6 +26,7 @@ enum {
   FILTERS = 5,
   TOPICS = 4,
   PUBLISHED_MAX = STEPS * 4,
+  WATCHES_MAX = 64,
   REQUESTS_MAX = STEPS * 2
 };
 
@@ -62,6 +64,8 @@ struct run {
   struct truth truth;
   struct store_backend_ops ops; /* the backend's own, but for publishing */
   const struct store_backend_ops *own_ops;
+  struct store_request *watches[WATCHES_MAX]; /* to be answered */
+  size_t watch_count;
 };
 
 static struct run run;
@@ -70,6 +74,24 @@ static uint64_t seed; /* of the run that is going on */
 static uint64_t pick(uint64_t below) {
   run.random = run.random * 6364136223846793005u + 1442695040888963407u;
   return (run.random >> 33) % below;
+}
+
+/* ---- watching ---- */
+
+static void keep_watch(struct store_backend *backend, struct store_request *request) {
+  (void)backend;
+  assert_true(run.watch_count < WATCHES_MAX);
+  run.watches[run.watch_count++] = request;
+}
+
+/* Oldest first, as a server does. */
+static void answer_watches(size_t most) {
+  size_t count = run.watch_count < most ? run.watch_count : most;
+  for (size_t i = 0; i < count; i++)
+    store_finish(run.watches[i], STORE_OK);
+  run.watch_count -= count;
+  memmove(run.watches, run.watches + count, run.watch_count * sizeof run.watches[0]);
+  turn_store(&run.broker);
 }
 
 /* ---- publishing ---- */
@@ -271,6 +293,7 @@ static void start(void) {
   run.own_ops = run.broker.backend->ops;
   run.ops = *run.own_ops;
   run.ops.run[STORE_PUBLISH] = record_publish;
+  if (seed % 2 == 0) run.ops.run[STORE_WATCH] = keep_watch;
   run.broker.backend->ops = &run.ops;
   for (int i = 0; i < PUBLISHERS; i++)
     client_connect(&run.publishers[i], &run.broker, (unsigned)i % BROKER_WORKERS);
@@ -289,7 +312,7 @@ static void expire(void) {
 static void step(void) {
   struct client *client = &run.clients[pick(CLIENTS)];
   unsigned worker = (unsigned)pick(BROKER_WORKERS);
-  switch (pick(24)) {
+  switch (pick(26)) {
   case 0: expire(); break;
   case 1: broker_wall_ms += pick(4) == 0 ? pick(3000) : pick(20); break;
   case 2:
@@ -309,6 +332,8 @@ static void step(void) {
   case 14:
   case 15:
   case 16: turn_store(&run.broker); break;
+  case 17:
+  case 18: answer_watches(1 + pick(3)); break;
   default: turn(&run.broker.broker.workers[worker].loop);
   }
 }
@@ -331,6 +356,8 @@ static void finish_reading(void) {
       peer_flush(&run.clients[i].peer);
       read_frames(&run.clients[i], SIZE_MAX);
     }
+    broker_settle(&run.broker);
+    answer_watches(SIZE_MAX);
     broker_settle(&run.broker);
   } while (before != bytes_sent());
   /* What a client had not written yet when it disconnected is lost. */

@@ -77,6 +77,36 @@ static void what_the_store_counts_is_there(void **state) {
   assert_value(METRIC_EVENTLOG_BYTES, 0);
 }
 
+static void what_the_store_counts_of_redis_is_there(void **state) {
+  (void)state;
+  start(ENV("DISABLE_AUTH=1"));
+  struct store_metrics *store = store_backend_metrics(fixture.broker.store);
+  atomic_uint_least64_t *const counted[] = {
+      &store->redis_failures,   &store->redis_delay_ms,   &store->redis_connected,
+      &store->redis_reconnects, &store->redis_gaps_found, &store->redis_gaps_filled,
+      &store->redis_gaps_lost,  &store->redis_resent,     &store->redis_pipeline,
+      &store->redis_skipped,
+  };
+  for (size_t i = 0; i < ARRAY_LEN(counted); i++)
+    store_metric_set(counted[i], 10 + i);
+  store_histogram_add(&store->redis_round_trip, 100);
+  store_histogram_add(&store->redis_round_trip, 3000000);
+  scrape_take(&fixture.broker, &snapshot);
+  assert_value(METRIC_REDIS_CONNECTION_FAIL_COUNT, 10);
+  assert_value(METRIC_REDIS_PUBLISH_DELAY_MS, 11);
+  assert_value(METRIC_REDIS_CONNECTED, 12);
+  assert_value(METRIC_REDIS_RECONNECTS, 13);
+  assert_value(METRIC_REDIS_GAPS_FOUND, 14);
+  assert_value(METRIC_REDIS_GAPS_FILLED, 15);
+  assert_value(METRIC_REDIS_GAPS_LOST, 16);
+  assert_value(METRIC_REDIS_RESENT_PUBLISHES, 17);
+  assert_value(METRIC_REDIS_PIPELINE_DEPTH, 18);
+  assert_value(METRIC_REDIS_SKIPPED_MESSAGES, 19);
+  assert_int_equal(snapshot.redis_round_trip.buckets[0], 1);
+  assert_int_equal(snapshot.redis_round_trip.buckets[STORE_HISTOGRAM_BOUNDS], 1);
+  assert_int_equal(snapshot.redis_round_trip.sum_us, 3000100);
+}
+
 static void a_limited_publish_is_counted(void **state) {
   (void)state;
   broker_fixture_init(&fixture, ENV("JWT_SECRET=" BROKER_SECRET));
@@ -94,6 +124,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(what_all_threads_count_is_added_up, tear_down),
       cmocka_unit_test_teardown(what_the_store_counts_is_there, tear_down),
+      cmocka_unit_test_teardown(what_the_store_counts_of_redis_is_there, tear_down),
       cmocka_unit_test_teardown(a_limited_publish_is_counted, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,6 +121,31 @@ static void every_length_of_id_fits_in_front(void **state) {
   message_unref(message);
 }
 
+static void a_gap_is_told_apart_and_ready_to_send(void **state) {
+  (void)state;
+  struct message *gap = message_new_gap(SLICE("a/b"), (struct message_id){1700000000000, 3});
+  struct message *message = message_of("a/b", "1", "");
+  assert_true(message_is_gap(gap));
+  assert_false(message_is_gap(message));
+  assert_text(message_item(gap), "{\"topic\":\"a/b\",\"lastId\":\"1700000000000-3\"}");
+  assert_text(message_topic(gap), "a/b");
+  assert_text(message_payload(gap), "");
+  assert_text(message_origin_json(gap), "");
+  assert_int_equal(message_id_compare(message_id(gap), (struct message_id){1700000000000, 3}), 0);
+  assert_int_equal(gap->expires_ms, 0);
+  assert_true(message_size(gap) > message_item(gap).len);
+  message_unref(message);
+  message_unref(message_ref(gap));
+  message_unref(gap);
+}
+
+static void a_gap_behind_nothing_names_the_first_id(void **state) {
+  (void)state;
+  struct message *gap = message_new_gap(SLICE("a"), (struct message_id){0, 0});
+  assert_text(message_item(gap), "{\"topic\":\"a\",\"lastId\":\"0-0\"}");
+  message_unref(gap);
+}
+
 static void the_size_covers_the_text(void **state) {
   (void)state;
   struct message *small = message_of("t", "1", "");
@@ -167,6 +192,8 @@ int main(void) {
       cmocka_unit_test(the_item_is_ready_to_send),
       cmocka_unit_test(the_origin_is_escaped),
       cmocka_unit_test(every_length_of_id_fits_in_front),
+      cmocka_unit_test(a_gap_is_told_apart_and_ready_to_send),
+      cmocka_unit_test(a_gap_behind_nothing_names_the_first_id),
       cmocka_unit_test(the_size_covers_the_text),
       cmocka_unit_test(references_are_counted_across_threads),
   };
