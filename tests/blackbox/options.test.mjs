@@ -5,7 +5,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { Daemon, runDaemon, useDaemon, withDaemon } from './lib/daemon.mjs';
+import { BACKEND, Daemon, runDaemon, useDaemon, withDaemon } from './lib/daemon.mjs';
 import { get } from './lib/http.mjs';
 import { freePort } from './lib/process.mjs';
 import { Client } from './lib/rpc.mjs';
@@ -309,7 +309,7 @@ describe('the log', () => {
     const daemon = new Daemon();
     await daemon.start();
     await daemon.stop();
-    assert.match(daemon.stderr, /embedded.*BACKEND/);
+    assert.match(daemon.stderr, new RegExp(`${BACKEND}.*BACKEND`));
   });
 
   test('in json is one object a line', async () => {

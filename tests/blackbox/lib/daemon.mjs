@@ -1,7 +1,12 @@
 // The daemon under test: started on a port of its own, awaited by /readyz, stopped by SIGTERM.
+//
+// EVENTHUB_TEST_BACKEND=redis gives every daemon that does not ask for a backend itself the Redis
+// server of its test file, and a prefix of its own, which it keeps when it is started again.
 import { after, before } from 'node:test';
 import { get } from './http.mjs';
 import { Program, freePort, requiredBinary, runToEnd } from './process.mjs';
+import { parsePrometheus } from './prometheus.mjs';
+import { newPrefix, sharedRedis } from './redis.mjs';
 import { DEADLINE_MS, eventually } from './wait.mjs';
 
 export const SECRET = 'a secret that only this suite knows';
@@ -15,21 +20,38 @@ const DEFAULTS = {
 
 const PORT_TRIES = 5;
 
+/** What the daemons of this run use: embedded or redis. */
+export const BACKEND = process.env.EVENTHUB_TEST_BACKEND || 'embedded';
+
+/** Options of a test whose subject only the embedded store has. */
+export const onlyEmbedded = (reason) =>
+  BACKEND === 'embedded' ? {} : { skip: `only with the embedded store: ${reason}` };
+
+const asksForBackend = (env) => Object.keys(env).some((name) => /^(BACKEND$|REDIS_)/i.test(name));
+
 export const daemonBinary = () => requiredBinary('EVENTHUB_BIN');
 
 /** A daemon that is not started yet; see start(), useDaemon() and withDaemon(). */
 export class Daemon {
-  constructor(env = {}, { args = [], descriptors = 0 } = {}) {
+  /** `awaits`: the path whose 200 says that it has started. */
+  constructor(env = {}, { args = [], descriptors = 0, awaits = '/readyz' } = {}) {
     this.env = { ...DEFAULTS, ...env };
     this.options = { args, descriptors };
+    this.awaits = awaits;
     this.port = 0;
+    if (BACKEND === 'redis' && !asksForBackend(env)) this.prefix = newPrefix();
+  }
+
+  async backendEnv() {
+    return this.prefix ? { ...(await sharedRedis()).env, REDIS_PREFIX: this.prefix } : {};
   }
 
   async start(port = 0) {
     const binary = daemonBinary();
+    const backend = await this.backendEnv();
     for (let tries = 1; ; tries++) {
       this.port = port || (await freePort());
-      const env = { ...this.env, LISTEN_PORT: String(this.port) };
+      const env = { ...backend, ...this.env, LISTEN_PORT: String(this.port) };
       this.program = new Program(binary, { ...this.options, env });
       if (await this.becomesReady()) return this;
       // Another file of the suite may have taken the port between the look and the bind.
@@ -41,8 +63,7 @@ export class Daemon {
   async becomesReady() {
     const isReady = async () => {
       if (this.program.isOver) return 'over';
-      const answer = await get(this.port, '/readyz', { host: this.host });
-      return answer.status === 200 && 'ready';
+      return (await this.status(this.awaits)) === 200 && 'ready';
     };
     try {
       return (await eventually(isReady, 'readiness', { ms: 2 * DEADLINE_MS })) === 'ready';
@@ -50,6 +71,28 @@ export class Daemon {
       this.program.kill();
       throw new Error(`${error.message}\n${this.program.stderr}`);
     }
+  }
+
+  async status(path) {
+    return (await get(this.port, path, { host: this.host })).status;
+  }
+
+  /** Waits until /readyz has the status. */
+  readiness(status, options) {
+    const what = `/readyz with ${status}`;
+    return eventually(async () => (await this.status('/readyz')) === status, what, options);
+  }
+
+  /** The families of /metrics; see parsePrometheus. */
+  async metrics() {
+    return parsePrometheus((await get(this.port, '/metrics', { host: this.host })).body);
+  }
+
+  /** The value of a metric without labels, named without its prefix. */
+  async metric(name) {
+    const family = (await this.metrics()).get(`eventhub_${name}`);
+    if (!family) throw new Error(`no metric ${name}`);
+    return family.samples[0].value;
   }
 
   get host() {

@@ -94,6 +94,11 @@ export class Program {
     if (!this.isOver) this.child.kill(signal);
   }
 
+  /** Lets the test process end without waiting for the program, which ends with it. */
+  release() {
+    for (const handle of [this.child, this.child.stdout, this.child.stderr]) handle.unref();
+  }
+
   /** Waits for the end that the program comes to by itself. */
   async finish(ms = DEADLINE_MS) {
     try {

@@ -1,4 +1,4 @@
-// A TCP proxy that loses its connections on demand, for clients that have to come back.
+// A TCP proxy that loses connections or bytes on demand, for clients that have to come back.
 import net from 'node:net';
 
 export class Proxy {
@@ -11,6 +11,7 @@ export class Proxy {
   constructor(port) {
     this.pairs = new Set();
     this.isDown = false;
+    this.isMuted = false;
     this.server = net.createServer((client) => this.onClient(client, port));
   }
 
@@ -24,20 +25,32 @@ export class Proxy {
     server.on('error', () => client.destroy());
     const pair = [client, server];
     this.pairs.add(pair);
-    client.pipe(server).pipe(client);
+    client.pipe(server);
+    server.on('data', (chunk) => this.isMuted || client.write(chunk));
+    server.on('end', () => client.end());
     client.on('close', () => {
       this.pairs.delete(pair);
       server.destroy();
     });
   }
 
+  get port() {
+    return this.server.address().port;
+  }
+
   get url() {
-    return `ws://127.0.0.1:${this.server.address().port}`;
+    return `ws://127.0.0.1:${this.port}`;
+  }
+
+  /** What the server says is lost, until the connections are: down(). */
+  mute() {
+    this.isMuted = true;
   }
 
   /** Resets every connection and refuses new ones until up(). */
   down() {
     this.isDown = true;
+    this.isMuted = false;
     for (const [client, server] of this.pairs) {
       client.resetAndDestroy();
       server.destroy();

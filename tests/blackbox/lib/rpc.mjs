@@ -26,6 +26,7 @@ export class Client {
     this.nextId = 1;
     this.deliveries = [];
     this.others = [];
+    this.notices = [];
     this.unread = 0;
     this.change = deferred();
     socket.once('open', () => this.opened.resolve());
@@ -45,7 +46,9 @@ export class Client {
     const json = JSON.parse(text);
     const entry = { json, text, at: performance.now() };
     if (isDelivery(json)) this.deliveries.push(entry);
+    else if ('method' in json) this.notices.push({ ...entry, after: this.deliveries.length });
     else this.others.push(entry);
+    this.onEntry?.(entry);
     this.signal();
   }
 
@@ -79,6 +82,11 @@ export class Client {
       const index = this.others.findIndex((entry) => matches(entry.json));
       return index < 0 ? undefined : this.others.splice(index, 1)[0];
     }, what);
+  }
+
+  /** Waits for a notification of the server: {json, text, after}, after so many deliveries. */
+  notice(matches = () => true, what = 'notice') {
+    return this.until(() => this.notices.find((entry) => matches(entry.json)), what);
   }
 
   /** Sends a text and takes the next message that is no delivery. */
