@@ -380,7 +380,8 @@ describe('Redis is reached', () => {
 
   test('as the ACL user of REDIS_USERNAME, who needs no more than its own keys', async () => {
     const prefix = newPrefix();
-    const rules = `broker on >its-own ~{${prefix}:* &{${prefix}:* +@all -@dangerous +info`;
+    // Of channels, Redis compares the text of a glob with the text of the rule: only `&*` has all.
+    const rules = `broker on >its-own ~{${prefix}:* &* +@all -@dangerous +info`;
     await withRedis({ users: ['default off', rules] }, async (redis) => {
       await assertReaches({
         ...redis.env,
@@ -388,8 +389,6 @@ describe('Redis is reached', () => {
         REDIS_USERNAME: 'broker',
         REDIS_PASSWORD: 'its-own',
       });
-    }).catch((error) => {
-      throw error;
     });
   });
 
