@@ -15,10 +15,10 @@
 
 static void nothing_is_still_a_block_to_free(void **state) {
   (void)state;
-  AUTO(mem) char *a = x_malloc(0);
-  AUTO(mem) char *b = x_calloc(0, 8);
-  AUTO(mem) char *c = x_memdup(NULL, 0);
-  AUTO(mem) char *d = x_realloc(x_malloc(9), 0);
+  AUTO(mem) void *a = x_malloc(0);
+  AUTO(mem) void *b = x_calloc(0, 8);
+  AUTO(mem) void *c = x_memdup(NULL, 0);
+  AUTO(mem) void *d = x_realloc(x_malloc(9), 0);
   assert_true(a && b && c && d);
 }
 
