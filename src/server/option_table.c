@@ -4,6 +4,7 @@
 
 #include "eventhub/base/cleanup.h"
 #include "eventhub/server/option_check.h"
+#include "eventhub/store/redis.h"
 
 /* The offset of a field, and a compile error where the field is not of the type. */
 #define FIELD(field_type, field)                                                                   \
@@ -345,12 +346,6 @@ static const struct option_row rows[] = {
      .help = "Serves on the TLS listener only."},
 };
 
-#ifdef EVENTHUB_HIREDIS_SSL
-static const char *const redis_tls_lack = NULL;
-#else
-static const char *const redis_tls_lack = "this binary was built without";
-#endif
-
 static const struct {
   const char *name;
   const char *way_out;
@@ -395,7 +390,8 @@ const char *option_feature_way_out(enum option_feature feature) {
 }
 
 const char *option_feature_lack(enum option_feature feature) {
-  return feature == OPTION_FEATURE_REDIS_TLS ? redis_tls_lack : "this version does not have yet";
+  if (feature != OPTION_FEATURE_REDIS_TLS) return "this version does not have yet";
+  return redis_has_tls() ? NULL : "this binary was built without";
 }
 
 const char *option_feature_condition(enum option_feature feature) {
