@@ -306,7 +306,7 @@ static void ping_idle(struct redis_conn *conn) {
   if (conn->state != REDIS_CONN_UP || conn->is_doomed || conn->owed > 0) return;
   resp_begin(&text, 1);
   resp_str(&text, "PING");
-  redis_conn_send(conn, buf_slice(&text), NULL, NULL);
+  redis_conn_send(conn, &text, NULL, NULL);
 }
 
 static void on_probe(struct deadline *deadline, void *context) {

@@ -94,11 +94,18 @@ static void on_pubsub(redisAsyncContext *context, void *answer, void *data) {
   conn->on_message(answer, conn->on_message_context);
 }
 
-void redis_conn_send(struct redis_conn *conn, struct slice command, redis_reply_fn *on_reply,
+/* hiredis 0.14 looks for the end of the first words as if of C strings. */
+static const char *terminated(struct buf *command) {
+  *buf_reserve(command, 1) = '\0';
+  return command->data;
+}
+
+void redis_conn_send(struct redis_conn *conn, struct buf *command, redis_reply_fn *on_reply,
                      void *context) {
   push_waiting(conn, on_reply, context);
   owe(conn, 1);
-  int sent = redisAsyncFormattedCommand(conn->context, on_answer, conn, command.ptr, command.len);
+  int sent =
+      redisAsyncFormattedCommand(conn->context, on_answer, conn, terminated(command), command->len);
   if (sent == REDIS_OK) return;
   /* Only where the connection is ending: the answer is that there is none. */
   conn->waiting_count--;
@@ -107,12 +114,13 @@ void redis_conn_send(struct redis_conn *conn, struct slice command, redis_reply_
   if (on_reply != NULL) on_reply(NULL, context);
 }
 
-void redis_conn_subscribe(struct redis_conn *conn, struct slice command, uint32_t count,
+void redis_conn_subscribe(struct redis_conn *conn, struct buf *command, uint32_t count,
                           redis_reply_fn *on_reply, void *context) {
   conn->on_message = on_reply;
   conn->on_message_context = context;
   owe(conn, count);
-  int sent = redisAsyncFormattedCommand(conn->context, on_pubsub, conn, command.ptr, command.len);
+  int sent =
+      redisAsyncFormattedCommand(conn->context, on_pubsub, conn, terminated(command), command->len);
   if (sent != REDIS_OK) redis_conn_drop(conn, "the connection is ending");
 }
 
@@ -145,7 +153,8 @@ static void on_hook_cleanup(void *data) {
   struct redis_conn *conn = data;
   if (conn->context == NULL) return;
   const char *text = conn->context->errstr;
-  set_reason(conn, text != NULL && text[0] != '\0' ? text : "the connection was closed", "");
+  bool says_why = text != NULL && text[0] != '\0' && strcmp(text, strerror(0)) != 0;
+  set_reason(conn, says_why ? text : "the connection was closed", "");
   loop_remove(conn->loop, &conn->io);
   conn->context = NULL;
 }
@@ -248,7 +257,7 @@ static void send_words(struct redis_conn *conn, const char *const *words, size_t
   resp_begin(&text, count);
   for (size_t i = 0; i < count; i++)
     resp_str(&text, words[i]);
-  redis_conn_send(conn, buf_slice(&text), on_reply, conn);
+  redis_conn_send(conn, &text, on_reply, conn);
 }
 
 static void greet_step(struct redis_conn *conn, const char *const *words, size_t count,
@@ -366,7 +375,13 @@ void redis_conn_flush(struct redis_conn *conn) {
 void redis_conn_check(struct redis_conn *conn) {
   bool is_owed = conn->state == REDIS_CONN_OPENING || conn->owed > 0;
   if (!is_owed || conn->loop->now_ms - conn->waiting_ms < REDIS_CONN_SILENCE_MS) return;
-  redis_conn_drop(conn, conn->is_connected ? "Redis does not answer" : "cannot connect in time");
+  if (!conn->is_connected) {
+    redis_conn_drop(conn, "cannot connect in time");
+  } else if (conn->with_scripts) {
+    redis_conn_drop(conn, "Redis does not answer");
+  } else { /* hiredis hides the error that a refused SUBSCRIBE is answered with */
+    redis_conn_drop(conn, "Redis does not answer, or lets nobody subscribe");
+  }
 }
 
 void redis_conn_init(struct redis_conn *conn, struct loop *loop, const struct redis_config *config,

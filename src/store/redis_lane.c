@@ -37,7 +37,7 @@ static void send_now(struct redis_lane *lane, struct redis_command *command) {
   list_remove(&command->link);
   list_add_tail(&lane->sent, &command->link);
   lane->sent_count++;
-  redis_conn_send(&lane->conn, buf_slice(&lane->text), on_reply, command);
+  redis_conn_send(&lane->conn, &lane->text, on_reply, command);
   if (lane->text.cap > TEXT_KEEP_BYTES) buf_done(&lane->text);
 }
 

@@ -204,7 +204,7 @@ static void send_words(struct redis *redis, struct words *words) {
   resp_begin(&text, 1 + words->count);
   resp_str(&text, words->command);
   buf_append_slice(&text, buf_slice(&words->text));
-  redis_conn_subscribe(&redis->pubsub, buf_slice(&text), words->count, redis_inbox_on_reply, redis);
+  redis_conn_subscribe(&redis->pubsub, &text, words->count, redis_inbox_on_reply, redis);
   buf_clear(&words->text);
   words->count = 0;
 }

@@ -88,13 +88,13 @@ void redis_conn_open(struct redis_conn *conn, const struct redis_endpoint *endpo
 /* Ends it at the end of the turn, with this reason. */
 void redis_conn_drop(struct redis_conn *conn, const char *reason);
 
-/* A command as its bytes. The connection is up; the answer comes unless on_reply is NULL. */
-void redis_conn_send(struct redis_conn *conn, struct slice command, redis_reply_fn *on_reply,
+/* A command as its bytes (resp.h). The connection is up; on_reply may be NULL. */
+void redis_conn_send(struct redis_conn *conn, struct buf *command, redis_reply_fn *on_reply,
                      void *context);
 /* SUBSCRIBE, PSUBSCRIBE or their opposites with `count` channels, on a connection without scripts:
  * on_reply is called for each confirmation and for each message, until the end of the connection.
  * It is the same function in all calls. */
-void redis_conn_subscribe(struct redis_conn *conn, struct slice command, uint32_t count,
+void redis_conn_subscribe(struct redis_conn *conn, struct buf *command, uint32_t count,
                           redis_reply_fn *on_reply, void *context);
 /* Loads the scripts again. */
 void redis_conn_load_scripts(struct redis_conn *conn);

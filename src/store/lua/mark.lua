@@ -9,6 +9,7 @@ local now_us = time[1] * 1000000 + time[2]
 local state = redis.call('HGET', KEYS[1], '')
 local at, birth, forgotten = string.match(state or '', '^(%d+) (%d+) (%S+)$')
 local position = string.format('%.0f', math.max(tonumber(at or 0) + 1, now_us))
-if at then redis.call('HSET', KEYS[1], '', position .. ' ' .. birth .. ' ' .. forgotten) end
+-- A Redis that is full refuses this, and the publishes that it would be good for.
+if at then redis.pcall('HSET', KEYS[1], '', position .. ' ' .. birth .. ' ' .. forgotten) end
 redis.call('PUBLISH', ARGV[1], position .. ' ' .. ARGV[2])
 return position

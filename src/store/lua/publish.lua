@@ -72,6 +72,7 @@ if max >= 0 then
   end
   local added = redis.pcall(unpack(entry))
   if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'equal or smaller', 1, true) then return added end
     -- Somebody else has written to the stream: go on behind what is there.
     local info = redis.call('XINFO', 'STREAM', KEYS[1])
     for i = 1, #info, 2 do

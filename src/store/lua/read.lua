@@ -165,6 +165,7 @@ while #cursors > 0 do
 end
 answer[4], answer[5] = is_missing and 1 or 0, is_known and 1 or 0
 
-if at then redis.call('HSET', KEYS[1], '', position .. ' ' .. birth .. ' ' .. forgotten) end
+-- A Redis that is full refuses this, and the publishes that it would be good for.
+if at then redis.pcall('HSET', KEYS[1], '', position .. ' ' .. birth .. ' ' .. forgotten) end
 redis.call('PUBLISH', ARGV[1], position .. ' 0')
 return answer
