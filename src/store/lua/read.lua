@@ -147,7 +147,7 @@ while #cursors > 0 do
       is_missing = true
       break
     else
-      local expires = tonumber(field(entry[2], 'e')) or 0
+      local expires = tonumber(string.match(field(entry[2], 'e'), '^%d+$')) or 0
       bytes = bytes + #field(entry[2], 'm')
       top.place, top.taken = top.place + 1, top.taken + 1
       if expires ~= 0 and expires <= now_ms then
