@@ -1,3 +1,5 @@
+#include <assert.h>
+
 #include "eventhub/base/buf.h"
 #include "eventhub/base/cleanup.h"
 #include "eventhub/proto/json.h"
@@ -237,6 +239,7 @@ static void subscribe_by_store(struct rpc_request *rpc, struct slice filter,
   struct session *session = rpc->session;
   struct rpc_call *call = wish != NULL ? new_read(rpc, filter, wish) : NULL;
   if (needs_watch(session, filter)) call = new_watch(rpc, filter, call);
+  assert(call != NULL);
   uint64_t serial = ++session->last_serial;
   struct subscription *subscription = find(session, filter);
   if (subscription == NULL) subscription = add(rpc, filter, SUBSCRIPTION_CATCHING_UP, serial);

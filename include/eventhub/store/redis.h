@@ -39,6 +39,7 @@ struct redis_config {
 bool redis_has_tls(void);
 
 /* Goes to store_new_with, which takes it over. */
-struct store_backend *redis_new(const struct store_config *store, const struct redis_config *redis);
+struct store_backend *redis_new(const struct store_config *store,
+                                const struct redis_config *config);
 
 #endif

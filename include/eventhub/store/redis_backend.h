@@ -16,7 +16,9 @@
  * what it publishes later comes behind it. A read's own script makes its cut, others are asked for.
  */
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "eventhub/base/list.h"
@@ -141,6 +143,7 @@ static inline struct redis *redis_of(struct store_backend *backend) {
 }
 
 static inline struct redis_lane *redis_lane_of(struct redis *redis, unsigned bucket) {
+  assert(redis->config.pool_size > 0);
   return &redis->lanes[bucket % redis->config.pool_size];
 }
 
@@ -208,7 +211,7 @@ bool redis_watch_covers_bucket(const struct redis *redis, unsigned bucket);
 void redis_inbox_init(struct redis_inbox *inbox);
 void redis_inbox_done(struct redis *redis);
 /* A message on the pub/sub connection, or a confirmation. */
-void redis_inbox_on_reply(const struct redisReply *reply, void *redis);
+void redis_inbox_on_reply(const struct redisReply *reply, void *context);
 void redis_inbox_on_down(struct redis *redis);
 /* All channels are confirmed: reads what was missed since the last connection. */
 void redis_inbox_sync(struct redis *redis);
