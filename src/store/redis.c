@@ -387,6 +387,7 @@ static void finish_all(struct redis *redis) {
 
 static void redis_stop(struct store_backend *backend) {
   struct redis *redis = redis_of(backend);
+  redis->is_stopping = true;
   finish_all(redis);
   redis_recovery_cancel(redis);
   redis_locator_done(&redis->locator);

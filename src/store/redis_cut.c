@@ -38,8 +38,10 @@ static void on_marked(struct redis_command *command, const redisReply *reply) {
 }
 
 static bool on_mark_lost(struct redis_command *command) {
-  (void)command;
-  return true;
+  struct mark *mark = mark_of(command);
+  if (!mark->redis->is_stopping) return true;
+  free(mark);
+  return false;
 }
 
 static const struct redis_command_type mark_type = {

@@ -132,4 +132,10 @@ void redis_lane_on_down(struct redis_lane *lane) {
 void redis_lane_stop(struct redis_lane *lane) {
   redis_conn_done(&lane->conn);
   redis_lane_on_down(lane);
+  LIST_FOREACH_SAFE (link, next, &lane->waiting) {
+    struct redis_command *command = container_of(link, struct redis_command, link);
+    redis_lane_withdraw(command);
+    bool wants_more = command->type->on_lost(command);
+    assert(!wants_more);
+  }
 }

@@ -110,7 +110,7 @@ struct redis {
 
   struct redis_lane *lanes;
   struct redis_conn pubsub;
-  bool has_started; /* the connections are there */
+  bool has_started, is_stopping; /* the connections are there; go */
   struct redis_locator locator;
   struct redis_endpoint endpoint;
   uint64_t located_ms; /* 0 = not known */

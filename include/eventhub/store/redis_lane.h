@@ -57,8 +57,8 @@ struct redis_lane {
 
 void redis_lane_init(struct redis_lane *lane, struct loop *loop, const struct redis_config *config,
                      const struct redis_conn_handler *handler, struct store_metrics *metrics);
-/* Ends the connection. Commands whose answers were owed come back by on_lost, and none may be sent
- * again; nobody submits any more. */
+/* Ends the connection. Commands that are inside come back by on_lost, in the end with the answer
+ * that they are not to be sent again; nobody submits any more. */
 void redis_lane_stop(struct redis_lane *lane);
 void redis_lane_done(struct redis_lane *lane);
 

@@ -54,6 +54,12 @@ local expires = ttl > 0 and now_ms + ttl or 0
 local id = string.format('%.0f-%.0f', ms, n)
 local max = tonumber(ARGV[10])
 
+-- First of all what does no harm alone: where a key is not ours, nothing else has happened.
+local function index_topic()
+  redis.call('ZADD', KEYS[3], string.format('%.0f', math.max(position, ms * 1000 + 999)), topic)
+end
+index_topic()
+
 if max >= 0 then
   local entry = {'XADD', KEYS[1]}
   if max > 0 then entry[3], entry[4], entry[5] = 'MAXLEN', '~', ARGV[10] end
@@ -82,6 +88,7 @@ if max >= 0 then
     id = string.format('%.0f-%.0f', ms, n)
     entry[id_at], entry[place + 1], entry[place + 2] = id, 's', string.format('%.0f', position)
     redis.call(unpack(entry))
+    index_topic()
   end
 
   -- The stream goes with its last message. Its expiry is set ahead, so that it moves now and then
@@ -111,7 +118,6 @@ redis.call('HMSET', KEYS[2],
   '', string.format('%.0f ', position) .. (birth or string.format('%.0f', now_ms)) .. ' ' ..
     (forgotten or '0-0'),
   topic, id .. string.format(' %.0f %.0f', position, kept))
-redis.call('ZADD', KEYS[3], string.format('%.0f', math.max(position, ms * 1000 + 999)), topic)
 
 redis.call('PUBLISH', ARGV[4], '1 ' .. id .. string.format(' %.0f ', position) .. last ..
   string.format(' %.0f %.0f %d\n', last_at, expires, #ARGV[7]) .. ARGV[7] .. ARGV[6])
