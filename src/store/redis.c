@@ -252,11 +252,12 @@ static void count_pipeline(struct redis *redis) {
 static void encode_tend(struct redis_command *command, struct buf *out) {
   struct redis *redis = container_of(command, struct redis, tend);
   unsigned bucket = (unsigned)(redis->probes % REDIS_BUCKETS);
-  redis_script_call(out, REDIS_SCRIPT_TEND, 2, 2);
+  redis_script_call(out, REDIS_SCRIPT_TEND, 2, 3);
   redis_word_key(redis, out, bucket, REDIS_KEY_TOPICS, SLICE(""));
   redis_word_key(redis, out, bucket, REDIS_KEY_INDEX, SLICE(""));
   resp_u64(out, IDLE_TOPIC_MS);
   resp_u64(out, TEND_TOPICS);
+  redis_word_key(redis, out, bucket, REDIS_KEY_STREAM, SLICE(""));
 }
 
 static void on_tended(struct redis_command *command, const redisReply *reply) {
@@ -291,6 +292,10 @@ static void probe_messages(struct redis *redis, unsigned bucket) {
 
 static void check_probe(struct redis *redis) {
   if (redis->probe_number == 0) return;
+  if (redis->inbox.recovery != NULL) { /* holds marks, too */
+    redis->probe_number = 0;
+    return;
+  }
   const struct redis_bucket *state = &redis->buckets[redis->probe_bucket];
   uint64_t spent_ms = (clock_monotonic_ns() - redis->probe_sent_ns) / 1000000;
   if (state->marked >= redis->probe_number) {

@@ -91,7 +91,7 @@ void redis_inbox_deliver(struct redis *redis, unsigned bucket, const struct redi
   redis_read_record(redis, bucket, entry);
   store_dispatch(redis->backend.store, entry->message);
   place = (struct redis_place){message_id(entry->message), entry->position};
-  redis_track_advance(track, bucket, topic, place);
+  redis_track_advance(track, topic, place);
 }
 
 /* Behind which position is something missing before this message? Of a topic that is not tracked
@@ -123,6 +123,7 @@ static void take_message(struct redis *redis, struct event *event) {
     return;
   }
   redis_inbox_deliver(redis, event->bucket, &event->entry);
+  redis_track_mark(&redis->inbox.track, event->bucket, event->entry.position);
   message_unref(event->entry.message);
 }
 

@@ -67,7 +67,7 @@ static bool resolve(struct redis_search *search, const char *host, uint16_t port
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
   int failed = getaddrinfo(host, NULL, &hints, &found);
   if (failed != 0) {
-    snprintf(search->reason, sizeof search->reason, "cannot resolve %s: %s", host,
+    snprintf(search->reason, sizeof search->reason, "cannot resolve %.80s: %.80s", host,
              gai_strerror(failed));
     return false;
   }
@@ -135,7 +135,7 @@ static bool read_master(struct redis_search *search, const char *sentinel,
            resolve(search, reply->element[0]->str, (uint16_t)port);
   }
   bool is_nil = reply->type == REDIS_REPLY_NIL;
-  snprintf(search->reason, sizeof search->reason, "sentinel %s: %s %s", sentinel,
+  snprintf(search->reason, sizeof search->reason, "sentinel %.80s: %s %.60s", sentinel,
            is_nil ? "knows no master named" : "cannot answer:",
            is_nil               ? search->config.master
            : reply->str != NULL ? reply->str
@@ -153,7 +153,8 @@ static bool ask_connected(struct redis_search *search, const char *sentinel,
     reply = ask_with_password(context, &search->config);
   }
   if (reply != NULL) return read_master(search, sentinel, reply);
-  snprintf(search->reason, sizeof search->reason, "sentinel %s: %s", sentinel, context->errstr);
+  snprintf(search->reason, sizeof search->reason, "sentinel %.80s: %.80s", sentinel,
+           context->errstr);
   return false;
 }
 

@@ -184,6 +184,7 @@ static void on_counted(struct redis_command *command, const redisReply *reply) {
     store_metric_add(&publish->call.redis->metrics->publishes_limited, 1);
     settle_and_free(publish, STORE_RATE_LIMITED);
   } else {
+    if (reply->type == REDIS_REPLY_ERROR) redis_refused(publish->call.redis, reply->str);
     settle_and_free(publish, STORE_UNAVAILABLE);
   }
 }

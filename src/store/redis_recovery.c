@@ -38,6 +38,7 @@ struct redis_recovery {
   struct list topics; /* all parts that are topics */
   struct found *found;
   size_t count, cap, bytes;
+  uint64_t reached[REDIS_BUCKETS]; /* all topics with news up to here are read; 0 = not known */
 };
 
 /* A bucket, or a topic in it, that is read. */
@@ -202,8 +203,19 @@ static void read_changed(const struct part *part, const redisReply *name,
     return;
   }
   if (!redis_watch_covers(redis, topic, &since)) return;
+  struct redis_place told;
+  redis_track_find(&redis->inbox.track, topic, &told);
   uint64_t from = since > part->from ? since : part->from;
+  if (told.position > from) from = told.position; /* by a recovery before this one */
   if (newest > from) ask_topic(part->recovery, part->bucket, topic, from, newest);
+}
+
+static void read_reached(const struct part *part, const redisReply *reply) {
+  const redisReply *position = reply->element[0];
+  uint64_t reached = 0;
+  if (position->type != REDIS_REPLY_STRING) return;
+  if (slice_to_u64(slice_of(position->str, position->len), &reached) != 0) return;
+  part->recovery->reached[part->bucket] = reached;
 }
 
 static void on_changed(struct redis_command *command, const redisReply *reply) {
@@ -211,7 +223,8 @@ static void on_changed(struct redis_command *command, const redisReply *reply) {
   struct redis_recovery *recovery = part->recovery;
   if (recovery != NULL) {
     if (reply->type == REDIS_REPLY_ERROR) redis_refused(recovery->redis, reply->str);
-    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2)
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0) read_reached(part, reply);
+    for (size_t i = 1; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2)
       read_changed(part, reply->element[i], reply->element[i + 1]);
     recovery->asked--;
   }
@@ -281,6 +294,8 @@ static void finish_when_done(struct redis_recovery *recovery) {
     judge(container_of(link, struct part, link));
   }
   deliver_found(recovery);
+  for (unsigned bucket = 0; bucket < REDIS_BUCKETS; bucket++)
+    redis_track_mark(&redis->inbox.track, bucket, recovery->reached[bucket]);
   bool is_whole = recovery->is_whole;
   redis->inbox.recovery = NULL;
   free_recovery(recovery);

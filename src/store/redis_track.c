@@ -67,11 +67,9 @@ void redis_track_mark(struct redis_track *track, unsigned bucket, uint64_t posit
   if (position > track->seen[bucket]) track->seen[bucket] = position;
 }
 
-void redis_track_advance(struct redis_track *track, unsigned bucket, struct slice topic,
-                         struct redis_place place) {
+void redis_track_advance(struct redis_track *track, struct slice topic, struct redis_place place) {
   struct tracked *tracked = find_or_add(track, topic);
   tracked->place = place;
   list_remove(&tracked->link);
   list_add_tail(&track->by_age, &tracked->link);
-  redis_track_mark(track, bucket, place.position);
 }

@@ -11,8 +11,8 @@
 /*
  * What this broker asks Redis to send it.
  *
- *   watch "a/b"      --> channel "{p:17}:live:a/b"
- *   watch "c/#"      --> channel "{p:03}:live:c",  and as a pattern into the cover
+ *   watch "a/b"      --> channel "{p:49}:live:a/b"
+ *   watch "c/#"      --> channel "{p:27}:live:c",  and as a pattern into the cover
  *   cover            --> at most 64 globs, for "c/#" the one of all channels below "c/"
  *
  * A watch is established when its channels are confirmed and a mark has come behind that: from the

@@ -5,7 +5,7 @@
  * Names in Redis. Topics and keys fall into 64 buckets; all that belongs to a bucket carries the
  * hash tag `{prefix:NN}`, so that each script touches one slot of a Redis cluster:
  *
- *   {eventhub:07}:stream:a/b     {eventhub:07}:live:a/b
+ *   {eventhub:49}:stream:a/b     {eventhub:49}:live:a/b
  *
  * docs/redis-data-layout.md lists all. Pure functions, any thread.
  */

@@ -39,10 +39,11 @@ void redis_track_done(struct redis_track *track);
 
 /* False: nothing is known of the topic; ret is all zero then. */
 bool redis_track_find(const struct redis_track *track, struct slice topic, struct redis_place *ret);
-/* A message was delivered. */
-void redis_track_advance(struct redis_track *track, unsigned bucket, struct slice topic,
-                         struct redis_place place);
-/* Everything in the bucket up to the position has been seen. */
+/* A message was delivered. It says nothing of other topics: a recovery may have brought it while
+ * theirs are still on their way. */
+void redis_track_advance(struct redis_track *track, struct slice topic, struct redis_place place);
+/* Everything in the bucket up to the position has been seen: it came on the connection, in its
+ * order, or was looked for. */
 void redis_track_mark(struct redis_track *track, unsigned bucket, uint64_t position);
 
 #endif

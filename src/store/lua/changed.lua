@@ -2,9 +2,10 @@
 --
 -- KEYS: 1 the bucket's topics, 2 its index
 -- ARGV: 1 position
--- Answers topic, position of its last message, topic, position ... A topic more does no harm.
+-- Answers how far the bucket is, then topic, position of its last message, topic, position ...
 local topics = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf')
-local answer = {}
+local at = string.match(redis.call('HGET', KEYS[1], '') or '', '^(%d+) ')
+local answer = {at or '0'}
 for _, topic in ipairs(topics) do
   local position = string.match(redis.call('HGET', KEYS[1], topic) or '', '^%S+ (%d+) ')
   if position and tonumber(position) > tonumber(ARGV[1]) then

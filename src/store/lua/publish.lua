@@ -101,8 +101,12 @@ if max >= 0 then
     redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', kept))
   end
 
-  -- Expired messages at the front go, a few at a time.
+  -- Now and then: expired messages at the front go, a few at a time.
   if position % 16 == 0 then
+    if kept ~= -1 and redis.call('PTTL', KEYS[1]) == -1 then
+      -- Somebody has deleted the stream, and with it the expiry that this one was thought to have.
+      redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', kept))
+    end
     for _ = 1, 64 do
       local front = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
       local fields = front and front[2]

@@ -1,7 +1,7 @@
 -- Forgets topics of the bucket that have been idle for long and have no messages any more.
 --
 -- KEYS: 1 the bucket's topics, 2 its index
--- ARGV: 1 how long is long, in ms; 2 topics to look at
+-- ARGV: 1 how long is long, in ms; 2 topics to look at; 3 what streams' names begin with
 -- Answers how many were forgotten.
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -28,6 +28,7 @@ for _, topic in ipairs(idle) do
   else
     local ms, n = parts(last)
     if ms > gone_ms or (ms == gone_ms and n > gone_n) then gone_ms, gone_n = ms, n end
+    redis.call('DEL', ARGV[3] .. topic) -- it is gone, unless somebody has meddled with its expiry
     redis.call('HDEL', KEYS[1], topic)
     redis.call('ZREM', KEYS[2], topic)
     gone = gone + 1
