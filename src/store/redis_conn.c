@@ -224,6 +224,10 @@ static bool version_is_fine(struct redis_conn *conn, const redisReply *reply) {
     set_reason(conn, "this is not a Redis server: INFO names no version", "");
     return false;
   }
+  if (strstr(reply->str, "arch_bits:32") != NULL) {
+    set_reason(conn, "this Redis is built for 32 bits: one for 64 bits is needed", "");
+    return false;
+  }
   at += strlen("redis_version:");
   if (strtoul(at, NULL, 10) >= OLDEST_MAJOR) return true;
   snprintf(conn->reason, sizeof conn->reason, "Redis %.*s is too old: 5.0 or newer is needed",

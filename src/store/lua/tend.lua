@@ -19,7 +19,7 @@ local gone = 0
 local gone_ms, gone_n = parts(forgotten)
 for _, topic in ipairs(idle) do
   local last, kept =
-    string.match(redis.call('HGET', KEYS[1], topic) or '', '^(%d+%-%d+) %d+ (%-?%d+)$')
+    string.match(redis.call('HGET', KEYS[1], topic) or '', '^(%d+%-%d+) %d+ (%-?%d+) %d+$')
   kept = tonumber(kept or 0)
   if kept == -1 or kept > now_ms then
     -- Its stream is still there: looked at again when that goes.
