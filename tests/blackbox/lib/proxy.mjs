@@ -12,6 +12,7 @@ export class Proxy {
     this.pairs = new Set();
     this.isDown = false;
     this.isMuted = false;
+    this.delayMs = 0;
     this.server = net.createServer((client) => this.onClient(client, port));
   }
 
@@ -26,12 +27,21 @@ export class Proxy {
     const pair = [client, server];
     this.pairs.add(pair);
     client.pipe(server);
-    server.on('data', (chunk) => this.isMuted || client.write(chunk));
+    server.on('data', (chunk) => this.passOn(client, chunk));
     server.on('end', () => client.end());
     client.on('close', () => {
       this.pairs.delete(pair);
       server.destroy();
     });
+  }
+
+  // Delays may change; the order of the bytes may not.
+  passOn(client, chunk) {
+    if (this.isMuted) return;
+    const due = Date.now() + this.delayMs;
+    client.due = Math.max(due, client.due ?? 0);
+    if (client.due <= Date.now()) client.write(chunk);
+    else setTimeout(() => client.write(chunk), client.due - Date.now());
   }
 
   get port() {
