@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { get } from './lib/http.mjs';
 import { withCluster } from './lib/cluster.mjs';
 import { withDaemon } from './lib/daemon.mjs';
-import { Proxy } from './lib/proxy.mjs';
+import { withProxy } from './lib/proxy.mjs';
 import { withRedis } from './lib/redis.mjs';
 import { Client } from './lib/rpc.mjs';
 import { eventually, patience } from './lib/wait.mjs';
@@ -43,33 +43,32 @@ describe('the metrics of Redis', () => {
     ));
 
   test('time commands, and messages that go through Redis and back', () =>
-    withRedis({}, async (redis) => {
-      const proxy = await Proxy.start(redis.port);
-      const through = { env: { ...redis.env, REDIS_PORT: String(proxy.port) } };
-      await withCluster(through, 1, async ({ nodes: [node] }) => {
-        const client = await Client.connect(node);
-        const timed = async () => {
-          const { samples } = (await node.metrics()).get('eventhub_redis_round_trip_seconds');
-          const value = (part) => samples.find((one) => one.name.endsWith(part)).value;
-          return { count: value('_count'), sum: value('_sum') };
-        };
-        const delay = () => node.metric('redis_publish_delay_ms');
-        const start = await timed();
-        for (let i = 0; i < 50; i++) await client.publish('x', i);
-        const quick = await timed();
-        assert.ok(quick.count >= start.count + 50);
-        assert.ok(quick.sum > start.sum);
-        proxy.delayMs = 200;
-        await eventually(async () => (await delay()) >= 190, 'delay');
-        const before = await timed();
-        for (let i = 0; i < 5; i++) await client.publish('x', i);
-        assert.ok((await timed()).sum >= before.sum + 0.9, 'round trips of 200 ms');
-        proxy.delayMs = 0;
-        await eventually(async () => (await delay()) < 100 * patience, 'relief');
-        await client.close();
-      });
-      await proxy.stop();
-    }));
+    withRedis({}, (redis) =>
+      withProxy(redis.port, (proxy) =>
+        withCluster(proxy, 1, async ({ nodes: [node] }) => {
+          const client = await Client.connect(node);
+          const timed = async () => {
+            const { samples } = (await node.metrics()).get('eventhub_redis_round_trip_seconds');
+            const value = (part) => samples.find((one) => one.name.endsWith(part)).value;
+            return { count: value('_count'), sum: value('_sum') };
+          };
+          const delay = () => node.metric('redis_publish_delay_ms');
+          const start = await timed();
+          for (let i = 0; i < 50; i++) await client.publish('x', i);
+          const quick = await timed();
+          assert.ok(quick.count >= start.count + 50);
+          assert.ok(quick.sum > start.sum);
+          proxy.delayMs = 200;
+          await eventually(async () => (await delay()) >= 190, 'delay');
+          const before = await timed();
+          for (let i = 0; i < 5; i++) await client.publish('x', i);
+          assert.ok((await timed()).sum >= before.sum + 0.9, 'round trips of 200 ms');
+          proxy.delayMs = 0;
+          await eventually(async () => (await delay()) < 100 * patience, 'relief');
+          await client.close();
+        }),
+      ),
+    ));
 
   test('tell that Redis is away, that it is back, and how often it was tried', () =>
     withRedis({}, (redis) =>

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { withCluster } from './lib/cluster.mjs';
-import { Daemon } from './lib/daemon.mjs';
+import { assertNotReady, withDaemon } from './lib/daemon.mjs';
 import { Load } from './lib/load.mjs';
 import { keysOf } from './lib/redis.mjs';
 import { Client } from './lib/rpc.mjs';
 import { SentinelGroup } from './lib/sentinel.mjs';
-import { eventually, patience } from './lib/wait.mjs';
+import { patience } from './lib/wait.mjs';
 
 const LONG = { timeout: 180_000 * patience };
 const AGAIN = { ms: 30_000 * patience };
@@ -60,29 +60,28 @@ function failOverUnderLoad(options, failOver) {
 
 describe('a failover under load keeps what Redis keeps, once and in order', () => {
   test('when the sentinels are told to', LONG, () =>
-    failOverUnderLoad({}, (group) => group.failOver()));
+    failOverUnderLoad({}, (group) => group.failOver()),
+  );
 
   test('when the master is killed', LONG, () =>
-    failOverUnderLoad({ password: 'the secret' }, (group) => group.killMaster()));
+    failOverUnderLoad({ password: 'the secret' }, (group) => group.killMaster()),
+  );
 });
 
 describe('sentinels', () => {
   test('that do not know the master are named, with its name', () =>
-    withSentinels({}, async (group) => {
-      const env = { ...group.env, REDIS_MASTER: 'somebody-else' };
-      const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-      await eventually(() => /somebody-else/.test(daemon.stderr), 'line that names the master');
-      assert.equal(await daemon.status('/readyz'), 503);
-      await daemon.stop();
-    }));
+    withSentinels({}, (group) =>
+      assertNotReady({ ...group.env, REDIS_MASTER: 'somebody-else' }, /somebody-else/),
+    ));
 
   test('may be down, but one', LONG, () =>
     withSentinels({}, async (group) => {
       for (const sentinel of group.sentinels.slice(0, 2)) await sentinel.stop();
-      const daemon = await new Daemon(group.env).start();
-      const client = await Client.connect(daemon);
-      await client.publish('x', 'x');
-      await client.close();
-      await daemon.stop();
-    }));
+      await withDaemon(group.env, async (daemon) => {
+        const client = await Client.connect(daemon);
+        await client.publish('x', 'x');
+        await client.close();
+      });
+    }),
+  );
 });

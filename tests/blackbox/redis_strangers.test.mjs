@@ -1,9 +1,10 @@
 // Others who write into our Redis, and servers that are not the Redis we need.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Cluster, withCluster } from './lib/cluster.mjs';
-import { Daemon } from './lib/daemon.mjs';
+import { assertNotReady, withDaemon, withUnreadyDaemon } from './lib/daemon.mjs';
 import { FakeRedis, closesAtOnce, says, saysNothing, speaksLike } from './lib/fake_redis.mjs';
 import { RedisServer, bucketOf, keysOf, newPrefix, withRedis } from './lib/redis.mjs';
 import { Client } from './lib/rpc.mjs';
@@ -116,12 +117,12 @@ describe('garbage on the channel of a topic', () => {
   // A message on a channel is "1 <id> <position> <id before> <its position> <expiry> <length of the
   // origin>", a line feed, origin and payload (docs/redis-data-layout.md).
   const payloads = {
-    'nothing': '',
+    nothing: '',
     'no JSON': 'hello',
     'JSON cut short': '{"a":',
     'two values': '1 2',
     'a value with more behind it': '"x"}',
-    'null': 'null',
+    null: 'null',
     'no UTF-8': Buffer.from([0x22, 0xff, 0x22]),
     'a raw control character': '"\n"',
     'nested too deep': `${'['.repeat(100_000)}${']'.repeat(100_000)}`,
@@ -172,7 +173,11 @@ describe('garbage on the channel of a topic', () => {
     test(`that is well-formed but for a payload that is ${name} is skipped`, async () => {
       const topic = `payload/${name.replace(/\W/g, '-')}`;
       const { channel, forge } = await nextForged(topic);
-      await assertSkipped(topic, channel, forge((words) => words, payload));
+      await assertSkipped(
+        topic,
+        channel,
+        forge((words) => words, payload),
+      );
     });
   }
   for (const [name, change] of Object.entries(heads)) {
@@ -372,31 +377,31 @@ describe('a server that is', { concurrency: true }, () => {
     'speaking nonsense': [says(randomBytes(5000)), /redis is away/],
     'claiming an endless answer': [says('$9223372036854775807\r\n'), /redis is away/],
     'nesting without end': [says('*1\r\n'.repeat(100_000)), /redis is away/],
-    'full': [says('-ERR max number of clients reached\r\n'), /redis is away/],
-    'loading': [says('-LOADING Redis is loading the dataset in memory\r\n'), /redis is away/],
+    full: [says('-ERR max number of clients reached\r\n'), /redis is away/],
+    loading: [says('-LOADING Redis is loading the dataset in memory\r\n'), /redis is away/],
   };
   for (const [name, [behaviour, line]] of Object.entries(servers)) {
     test(`${name} makes a clear line; the daemon runs and is not ready`, async () => {
       const fake = await FakeRedis.start(behaviour);
-      const daemon = await new Daemon(fake.env, { awaits: '/healthz' }).start();
-      try {
-        await eventually(() => line.test(daemon.stderr), `line ${line}`, {
-          ms: 15 * SECOND * patience,
-        });
+      const check = async (daemon) => {
         const before = fake.connections;
         const options = { ms: 15 * SECOND * patience };
         await eventually(() => fake.connections > before, 'another try', options);
         assert.equal(await daemon.status('/readyz'), 503);
-        assert.equal(await daemon.status('/healthz'), 200);
         const lines = daemon.stderr.split('\n').filter((one) => /redis is away/.test(one));
         assert.ok(lines.length <= 2, daemon.stderr);
-      } finally {
-        await daemon.stop();
-        await fake.stop();
-      }
+      };
+      await assertNotReady(fake.env, line, check).finally(() => fake.stop());
     });
   }
 });
+
+/** The user that the documentation makes, as a line of ACL rules. */
+function documentedRules() {
+  const text = readFileSync(new URL('../../docs/clustering.md', import.meta.url), 'utf8');
+  const [, rules] = /^ACL SETUSER (.+)$/m.exec(text);
+  return rules.replace(' reset ', ' ');
+}
 
 describe('Redis is reached', () => {
   async function assertWorks(daemon) {
@@ -414,10 +419,7 @@ describe('Redis is reached', () => {
     await client.close();
   }
 
-  async function assertReaches(env) {
-    const daemon = await new Daemon({ REDIS_PREFIX: newPrefix(), ...env }).start();
-    await assertWorks(daemon).finally(() => daemon.stop());
-  }
+  const assertReaches = (env) => withDaemon({ REDIS_PREFIX: newPrefix(), ...env }, assertWorks);
 
   test('by REDIS_SOCKET, whatever host and port say', () =>
     withRedis({ password: 'secret' }, (redis) =>
@@ -449,37 +451,31 @@ describe('Redis is reached', () => {
     }));
 
   test('in no database that does not exist, which is said', () =>
-    withRedis({}, async (redis) => {
-      const env = { ...redis.env, REDIS_DB: '1000' };
-      const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-      await eventually(() => /redis is away.*(DB|database|SELECT)/i.test(daemon.stderr), 'line');
-      assert.equal(await daemon.status('/readyz'), 503);
-      await daemon.stop();
-    }));
+    withRedis({}, (redis) =>
+      assertNotReady({ ...redis.env, REDIS_DB: '1000' }, /redis is away.*(DB|database|SELECT)/i),
+    ));
 
-  test('as the ACL user of REDIS_USERNAME, who needs no more than its own keys', async () => {
+  test('as the ACL user of docs/clustering.md, who may do no more than a node needs', async () => {
     const prefix = newPrefix();
-    // Of channels, Redis compares the text of a glob with the text of the rule: only `&*` has all.
-    const rules = `broker on >its-own ~{${prefix}:* &* +@all -@dangerous +info`;
-    await withRedis({ password: 'the admin', users: [rules] }, async (redis) => {
-      await assertReaches({
+    const rules = documentedRules().replaceAll('{eventhub:', `{${prefix}:`);
+    await withRedis({ password: 'the admin', users: [rules] }, (redis) =>
+      assertReaches({
         ...redis.env,
         REDIS_PREFIX: prefix,
-        REDIS_USERNAME: 'broker',
-        REDIS_PASSWORD: 'its-own',
-      });
-    });
+        REDIS_USERNAME: 'eventhub',
+        REDIS_PASSWORD: 'the-password',
+      }),
+    );
   });
 
   test('as no user whose password is another, which is said', () =>
-    withRedis({ users: ['broker on >right ~* &* +@all'] }, async (redis) => {
-      const env = { ...redis.env, REDIS_USERNAME: 'broker', REDIS_PASSWORD: 'wrong-one' };
-      const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-      await eventually(() => /redis.*(password|auth|user)/i.test(daemon.stderr), 'line');
-      assert.ok(!daemon.stderr.includes('wrong-one'));
-      assert.equal(await daemon.status('/readyz'), 503);
-      await daemon.stop();
-    }));
+    withRedis({ users: ['broker on >right ~* &* +@all'] }, (redis) =>
+      assertNotReady(
+        { ...redis.env, REDIS_USERNAME: 'broker', REDIS_PASSWORD: 'wrong-one' },
+        /redis.*(password|auth|user)/i,
+        (daemon) => assert.ok(!daemon.stderr.includes('wrong-one')),
+      ),
+    ));
 
   test('as a user who may not do all that is needed, is said and not ready, or an error', () =>
     withRedis({ users: ['broker on >right ~* &* +@all -xadd'] }, (redis) =>
@@ -524,19 +520,19 @@ describe('a Redis that refuses writes', () => {
 
   test('because it is a replica is away', () =>
     withRedis({}, (master) =>
-      withRedis({ replicaOf: master }, async (replica) => {
-        const daemon = await new Daemon(replica.env, { awaits: '/healthz' }).start();
-        const client = await Client.connect(daemon);
-        const error = await client.error('publish', { topic: 'x', message: 'x' });
-        assert.equal(error.code, -32603);
-        await replica.command('REPLICAOF', 'NO', 'ONE');
-        await eventually(
-          async () => (await client.call('publish', { topic: 'x', message: 'x' })).result,
-          'publish once it is a master',
-          { ms: 20 * SECOND * patience },
-        );
-        await client.close();
-        await daemon.stop();
-      }),
+      withRedis({ replicaOf: master }, (replica) =>
+        withUnreadyDaemon(replica.env, async (daemon) => {
+          const client = await Client.connect(daemon);
+          const error = await client.error('publish', { topic: 'x', message: 'x' });
+          assert.equal(error.code, -32603);
+          await replica.command('REPLICAOF', 'NO', 'ONE');
+          await eventually(
+            async () => (await client.call('publish', { topic: 'x', message: 'x' })).result,
+            'publish once it is a master',
+            { ms: 20 * SECOND * patience },
+          );
+          await client.close();
+        }),
+      ),
     ));
 });

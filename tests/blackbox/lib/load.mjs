@@ -109,7 +109,8 @@ export class Load {
     }
     for (const view of this.ledger.views) {
       const wanted = this.names.filter((topic) => isMatch(view.filter, topic));
-      const hasAll = () => wanted.every((topic) => isAtLeast(view.last.get(topic), lasts.get(topic)));
+      const hasAll = () =>
+        wanted.every((topic) => isAtLeast(view.last.get(topic), lasts.get(topic)));
       await eventually(hasAll, `end of ${view.name}`, { ms: 2 * DEADLINE_MS }).catch((error) => {
         const faults = this.ledger.faults().slice(0, 10).join('\n  ');
         throw new Error(`${error.message}\n  ${faults}`);

@@ -48,6 +48,11 @@ export class Proxy {
     return this.server.address().port;
   }
 
+  /** What a daemon needs to know to reach Redis through it. */
+  get env() {
+    return { BACKEND: 'redis', REDIS_HOST: '127.0.0.1', REDIS_PORT: String(this.port) };
+  }
+
   get url() {
     return `ws://127.0.0.1:${this.port}`;
   }
@@ -74,5 +79,15 @@ export class Proxy {
   stop() {
     this.down();
     return new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+/** A proxy for the length of one function. */
+export async function withProxy(port, run) {
+  const proxy = await Proxy.start(port);
+  try {
+    return await run(proxy);
+  } finally {
+    await proxy.stop();
   }
 }
