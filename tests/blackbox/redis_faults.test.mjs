@@ -53,7 +53,8 @@ describe('under load', () => {
             }
             await load.more(i % 2 ? 40 : 5, { ms: SETTLED_MS + 5 * SECOND });
           }
-          assert.ok((await sumOf(nodes, 'redis_reconnects_total')) >= 20);
+          const reconnects = () => sumOf(nodes, 'redis_reconnects_total');
+          await eventually(async () => (await reconnects()) >= 20, '20 connections made again');
           assert.equal(load.ledger.count(NO_EFFECT), 0, 'a short loss is bridged');
           const unknown = load.ledger.count(UNKNOWN);
           assert.ok(unknown <= UNDER_WAY, `a short loss is bridged: ${unknown}`);
