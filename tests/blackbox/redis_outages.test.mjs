@@ -128,7 +128,11 @@ describe('a node that was cut off', { concurrency: true }, () => {
         await client.subscribe(filter);
         subscribers.push(client);
       }
+      // More patterns than there are globs.
+      const many = await Client.connect(b);
+      for (let i = 0; i < 100; i++) await many.subscribe(`many/${i}/+`);
       const ids = new Map(topics.map((topic) => [topic, []]));
+      const manyIds = [];
       const publish = async (n) => {
         for (let i = 0; i < n; i++) {
           const topic = topics[i % 3];
@@ -142,6 +146,9 @@ describe('a node that was cut off', { concurrency: true }, () => {
           await publish(90);
           for (const client of subscribers) await client.result('ping', []);
           // A topic that nobody had published on before the node was cut off.
+          for (let i = 0; i < 100; i += 7) {
+            manyIds.push(await publisher.publish(`many/${i}/x`, round));
+          }
           const fresh = `cut/fresh-${round}`;
           topics.push(fresh);
           ids.set(fresh, [await publisher.publish(fresh, 'new')]);
@@ -152,6 +159,7 @@ describe('a node that was cut off', { concurrency: true }, () => {
         const seen = await client.drain(publisher);
         const seenTopics = new Set(seen.map((one) => one.topic));
         for (const topic of seenTopics) {
+          if (!ids.has(topic)) continue; // of `many`
           assert.deepEqual(
             seen.filter((one) => one.topic === topic).map((one) => one.id),
             ids.get(topic),
@@ -161,6 +169,9 @@ describe('a node that was cut off', { concurrency: true }, () => {
         assert.deepEqual(client.notices, []);
         assert.ok(client.isOpen);
       }
+      const ofMany = (await many.drain(publisher)).map((one) => one.id);
+      assert.deepEqual([...ofMany].sort(), [...manyIds].sort());
+      await many.close();
       const all = subscribers[2].deliveries.map(({ json }) => json.result);
       const wanted = topics.flatMap((topic) => ids.get(topic));
       const count = all.filter((one) => topics.includes(one.topic)).length;
@@ -254,6 +265,50 @@ describe('a node that was cut off', { concurrency: true }, () => {
       assert.equal((await during.delivery()).json.result.message, 'x');
       for (const one of [client, during]) await one.close();
     }));
+
+  test('does what it is asked for meanwhile, if the cut is short', () =>
+    withCut(UNLIMITED, async ({ proxy, a, b }) => {
+      const [one, two, three] = await Promise.all([1, 2, 3].map(() => Client.connect(b)));
+      const other = await Client.connect(a);
+      const old = await other.publish('short/x', 'old');
+      proxy.down();
+      await b.readiness(503);
+      const publishing = [1, 2, 3].map((i) => one.publish('short/y', i));
+      const setting = one.result('set', { key: 'short', value: 'v' });
+      const subscribing = two.subscribe('short/x', { since: -60_000 });
+      const reading = three.eventlog('short/#', { since: -60_000 });
+      proxy.up();
+      assertIncreasing(await Promise.all(publishing));
+      assert.equal((await setting).success, true);
+      await subscribing;
+      const id = await other.publish('short/x', 'new');
+      assert.deepEqual(
+        (await two.take(2)).map((message) => message.id),
+        [old, id],
+      );
+      assert.ok((await reading).items.some((message) => message.id === old));
+      for (const client of [one, two, three, other]) await client.close();
+    }));
+
+  for (const [name, method, params] of [
+    ['a publish', 'publish', { topic: 'x', message: 'x' }],
+    ['a get', 'get', { key: 'k' }],
+    ['an eventlog', 'eventlog', { topic: 'x', since: -1000 }],
+  ]) {
+    test(`answers a ping in milliseconds, also behind ${name} that waits`, () =>
+      withCut({}, ({ proxy, b }) =>
+        cutWhile(proxy, b, async () => {
+          const client = await Client.connect(b);
+          const waiting = client.call(method, params);
+          const start = performance.now();
+          await client.result('ping', []);
+          const ms = performance.now() - start;
+          assert.ok(ms < 500 * patience, `answered after ${ms} ms`);
+          await waiting;
+          await client.close();
+        }),
+      ));
+  }
 
   const requests = [
     ['publish', { topic: 'x', message: 'x' }],

@@ -4,7 +4,6 @@ import { describe, test } from 'node:test';
 import { withCluster } from './lib/cluster.mjs';
 import { assertNotReady, withDaemon } from './lib/daemon.mjs';
 import { Load } from './lib/load.mjs';
-import { keysOf } from './lib/redis.mjs';
 import { Client } from './lib/rpc.mjs';
 import { SentinelGroup } from './lib/sentinel.mjs';
 import { patience } from './lib/wait.mjs';
@@ -28,15 +27,6 @@ async function withSentinels(options, run) {
 
 // Replication is not waited for, so a failover may lose what was acknowledged: what counts is what
 // the new master holds.
-async function keptBy(master, prefix, topics) {
-  const kept = new Map();
-  for (const topic of topics) {
-    const entries = await master.command('XRANGE', keysOf(prefix, topic).stream, '-', '+');
-    kept.set(topic, new Set(entries.map(([id]) => id)));
-  }
-  return (topic, id) => kept.get(topic).has(id);
-}
-
 function failOverUnderLoad(options, failOver) {
   return withSentinels(options, (group) =>
     withCluster(
@@ -48,9 +38,7 @@ function failOverUnderLoad(options, failOver) {
         const master = await failOver(group);
         await load.more(200, AGAIN);
         await Promise.all(cluster.nodes.map((node) => node.readiness(200, AGAIN)));
-        await load.end();
-        await load.settle();
-        const isKept = await keptBy(master, cluster.prefix, load.names);
+        const isKept = await load.keptBy(master);
         await load.finish({ isKept, mayGap: () => true });
       },
       UNLIMITED,

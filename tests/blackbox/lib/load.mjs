@@ -2,6 +2,7 @@
 // subscribers that note what they saw.
 import assert from 'node:assert/strict';
 import { ACKNOWLEDGED, Ledger, isMatch, outcomeOf } from './ledger.mjs';
+import { keysOf } from './redis.mjs';
 import { Client, compareIds } from './rpc.mjs';
 import { DEADLINE_MS, eventually, patience } from './wait.mjs';
 
@@ -116,6 +117,19 @@ export class Load {
         throw new Error(`${error.message}\n  ${faults}`);
       });
     }
+  }
+
+  /** What a server holds of the load, as isKept() for finish(). Ends the publishers before. */
+  async keptBy(redis) {
+    await this.end();
+    await this.settle();
+    const kept = new Map();
+    for (const topic of this.names) {
+      const { stream } = keysOf(this.cluster.prefix, topic);
+      const entries = await redis.command('XRANGE', stream, '-', '+');
+      kept.set(topic, new Set(entries.map(([id]) => id)));
+    }
+    return (topic, id) => kept.get(topic).has(id);
   }
 
   /** Ends the load, waits for what is under way, and compares the books. */
