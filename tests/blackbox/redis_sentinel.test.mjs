@@ -46,17 +46,21 @@ function failOverUnderLoad(options, failOver) {
   );
 }
 
-describe('a failover under load keeps what Redis keeps, once and in order', () => {
-  test('when the sentinels are told to', LONG, () =>
-    failOverUnderLoad({}, (group) => group.failOver()),
-  );
+describe(
+  'a failover under load keeps what Redis keeps, once and in order',
+  { concurrency: true },
+  () => {
+    test('when the sentinels are told to', LONG, () =>
+      failOverUnderLoad({}, (group) => group.failOver()),
+    );
 
-  test('when the master is killed', LONG, () =>
-    failOverUnderLoad({ password: 'the secret' }, (group) => group.killMaster()),
-  );
-});
+    test('when the master is killed', LONG, () =>
+      failOverUnderLoad({ password: 'the secret' }, (group) => group.killMaster()),
+    );
+  },
+);
 
-describe('sentinels', () => {
+describe('sentinels', { concurrency: true }, () => {
   test('that do not know the master are named, with its name', () =>
     withSentinels({}, (group) =>
       assertNotReady({ ...group.env, REDIS_MASTER: 'somebody-else' }, /somebody-else/),
