@@ -143,7 +143,19 @@ describe('two nodes', () => {
     }));
 
   test('match patterns as one does', async () => {
-    const patterns = ['#', '+', 'w/+', 'w/#', '+/b', 'w/+/b', 'w/+/#', '+/+', 'w//b', '+/#', 'w/+/+'];
+    const patterns = [
+      '#',
+      '+',
+      'w/+',
+      'w/#',
+      '+/b',
+      'w/+/b',
+      'w/+/#',
+      '+/+',
+      'w//b',
+      '+/#',
+      'w/+/+',
+    ];
     const topics = ['w', 'x', 'w/b', 'w/x', 'x/b', 'w//b', 'w/b/c', 'w/x/b', 'x/y/z', 'wb', 'wb/c'];
     for (const pattern of patterns) {
       await withClients(held.nodes, async (a, b) => {
@@ -210,18 +222,22 @@ describe('rate limits of two nodes', () => {
   async function okCount(rlimit, sub, topicOf) {
     const options = { token: makeToken({ sub, read: ['#'], write: ['#'], rlimit }) };
     let count;
-    await withClients([...held.nodes, ...held.nodes], async (...clients) => {
-      const statuses = await Promise.all(
-        clients.flatMap((client) =>
-          Array.from({ length: 40 }, async (_, i) => {
-            const params = { topic: topicOf(i), message: 'x' };
-            return (await client.result('publish', params)).status;
-          }),
-        ),
-      );
-      count = statuses.filter((one) => one === 'ok').length;
-      assert.ok(statuses.every((one) => one === 'ok' || one === 'ERR_RATE_LIMIT_EXCEEDED'));
-    }, options);
+    await withClients(
+      [...held.nodes, ...held.nodes],
+      async (...clients) => {
+        const statuses = await Promise.all(
+          clients.flatMap((client) =>
+            Array.from({ length: 40 }, async (_, i) => {
+              const params = { topic: topicOf(i), message: 'x' };
+              return (await client.result('publish', params)).status;
+            }),
+          ),
+        );
+        count = statuses.filter((one) => one === 'ok').length;
+        assert.ok(statuses.every((one) => one === 'ok' || one === 'ERR_RATE_LIMIT_EXCEEDED'));
+      },
+      options,
+    );
     return count;
   }
 
@@ -371,7 +387,9 @@ describe('20,000 topics', () => {
     await eventually(() => count() === sample.length, 'sample');
     const parts = publishers.map((_, p) => all.filter((i) => (i >> 2) % publishers.length === p));
     await Promise.all(parts.map((part, p) => publishAll(publishers[p], part)));
-    await eventually(() => count() === sample.length + TOPICS, 'all of them', { ms: 3 * DEADLINE_MS });
+    await eventually(() => count() === sample.length + TOPICS, 'all of them', {
+      ms: 3 * DEADLINE_MS,
+    });
 
     for (const [c, client] of subscribers.entries()) {
       const seen = client.deliveries.map(({ json }) => [json.id, json.result.message]);
@@ -441,7 +459,9 @@ describe('history on one node, while another publishes at full speed', () => {
       const wanted = all.filter(
         ({ topic, id }) => isMatch(filter, topic) && (!from || compareIds(id, from) > 0),
       );
-      const seen = (await client.drain(publishers[0])).filter((one) => one.topic.startsWith('join'));
+      const seen = (await client.drain(publishers[0])).filter((one) =>
+        one.topic.startsWith('join'),
+      );
       for (const topic of TOPICS) {
         const ofTopic = (list) => list.filter((one) => one.topic === topic).map((one) => one.id);
         assert.deepEqual(ofTopic(seen), ofTopic(wanted), `${topic} on ${filter} from ${from}`);

@@ -2,17 +2,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { withCluster } from './lib/cluster.mjs';
-import { Daemon } from './lib/daemon.mjs';
-import { ACKNOWLEDGED, NO_EFFECT, UNKNOWN, outcomeOf } from './lib/ledger.mjs';
+import { ACKNOWLEDGED, NO_EFFECT, RATE_LIMITED, UNKNOWN, outcomeOf } from './lib/ledger.mjs';
 import { Load } from './lib/load.mjs';
-import { freePort } from './lib/process.mjs';
-import { Proxy } from './lib/proxy.mjs';
-import { keysOf, newPrefix, withRedis } from './lib/redis.mjs';
-import { Client, assertIncreasing } from './lib/rpc.mjs';
+import { withRedis } from './lib/redis.mjs';
+import { Client } from './lib/rpc.mjs';
+import { makeToken } from './lib/token.mjs';
 import { eventually, patience } from './lib/wait.mjs';
 
 const SECOND = 1000;
 const SETTLED_MS = 5 * SECOND + SECOND * patience; // a publish is answered within 5 s, whatever is
+const UNDER_WAY = 16; // publishes of a load on two nodes
 const LONG = { timeout: 120_000 * patience };
 const UNLIMITED = {
   MAX_CACHE_LENGTH: '0',
@@ -20,24 +19,19 @@ const UNLIMITED = {
   DEFAULT_CACHE_TTL: '3600',
 };
 
-const linesWith = (text, words) => text.split('\n').filter((line) => words.test(line));
-
 /** A load on two nodes; `disturb` is run under it, then the books are compared. */
 function underLoad(redis, disturb, env) {
-  return withCluster(
-    redis,
-    2,
-    async (cluster) => {
-      const load = await new Load(cluster).start();
-      await load.more(100);
-      await disturb(load, cluster);
-      await load.more(100);
-      assert.ok(load.slowestMs < SETTLED_MS, `an answer took ${load.slowestMs} ms`);
-      await load.finish();
-      for (const node of cluster.nodes) assert.equal(await node.metric('redis_gaps_lost_total'), 0);
-    },
-    { ...UNLIMITED, ...env },
-  );
+  const run = async (cluster) => {
+    const load = await new Load(cluster).start();
+    await load.more(100);
+    const options = await disturb(load, cluster);
+    await load.more(100);
+    assert.ok(load.slowestMs < SETTLED_MS, `an answer took ${load.slowestMs} ms`);
+    await load.finish(await options?.());
+    if (options) return;
+    for (const node of cluster.nodes) assert.equal(await node.metric('redis_gaps_lost_total'), 0);
+  };
+  return withCluster(redis, 2, run, { ...UNLIMITED, ...env });
 }
 
 const sumOf = async (nodes, name) => {
@@ -46,19 +40,30 @@ const sumOf = async (nodes, name) => {
 };
 
 describe('under load', () => {
-  for (const types of [['pubsub'], ['normal'], ['normal', 'pubsub']]) {
+  for (const [types, pool] of [
+    [['pubsub'], '5'],
+    [['normal'], '5'],
+    [['normal', 'pubsub'], '1'],
+  ]) {
     test(`connections of type ${types.join(' and ')} may be killed again and again`, LONG, () =>
-      withRedis({}, (redis) =>
-        underLoad(redis, async (load, { nodes }) => {
+      withRedis({}, (redis) => {
+        const disturb = async (load, { nodes }) => {
           for (let i = 0; i < 20; i++) {
-            for (const type of types) await redis.dropClients(type);
+            for (const type of types) {
+              const drop = async () => (await redis.dropClients(type)) > 0;
+              await eventually(drop, `connection of type ${type}`, { every: 5 });
+            }
             await load.more(i % 2 ? 40 : 5, { ms: SETTLED_MS + 5 * SECOND });
           }
-          assert.ok((await sumOf(nodes, 'redis_reconnects_total')) >= 20);
+          const reconnects = () => sumOf(nodes, 'redis_reconnects_total');
+          await eventually(async () => (await reconnects()) >= 20, '20 connections made again');
           assert.equal(load.ledger.count(NO_EFFECT), 0, 'a short loss is bridged');
-          assert.equal(load.ledger.count(UNKNOWN) <= 32, true, 'a short loss is bridged');
-        }),
-      ));
+          const unknown = load.ledger.count(UNKNOWN);
+          assert.ok(unknown <= UNDER_WAY, `a short loss is bridged: ${unknown}`);
+        };
+        return underLoad(redis, disturb, { REDIS_POOL_SIZE: pool });
+      }),
+    );
   }
 
   test('scripts may be flushed', LONG, () =>
@@ -70,7 +75,8 @@ describe('under load', () => {
         }
         assert.equal(load.ledger.count(NO_EFFECT), 0);
       }),
-    ));
+    ),
+  );
 
   test('Redis may be killed, and started again with its append-only file', LONG, () =>
     withRedis({ appendOnly: true }, (redis) =>
@@ -83,7 +89,47 @@ describe('under load', () => {
         }
         await Promise.all(nodes.map((node) => node.readiness(200)));
       }),
-    ));
+    ),
+  );
+
+  test('Redis may be killed and come back empty: what it then keeps is right', LONG, () =>
+    withRedis({}, (redis) =>
+      underLoad(redis, async (load) => {
+        for (let i = 0; i < 3; i++) {
+          await redis.kill();
+          await redis.restart();
+          await load.more(100, { ms: 20 * SECOND * patience });
+        }
+        return async () => ({ isKept: await load.keptBy(redis), mayGap: () => true });
+      }),
+    ),
+  );
+
+  test('a node may hang, and Redis lose patience with it', LONG, () =>
+    withRedis({}, (redis) =>
+      underLoad(redis, async (load, { nodes: [a, b] }) => {
+        await redis.command('CONFIG', 'SET', 'client-output-buffer-limit', 'pubsub 1mb 1mb 1');
+        const [publisher, subscriber] = [await Client.connect(a), await Client.connect(b)];
+        await subscriber.subscribe('large/+');
+        const pubsubs = async () =>
+          (await redis.command('CLIENT', 'LIST', 'TYPE', 'pubsub')).trim().split('\n').length;
+        assert.equal(await pubsubs(), 2);
+        b.program.kill('SIGSTOP');
+        const ids = [];
+        while ((await pubsubs()) === 2) {
+          ids.push(await publisher.publish(`large/${ids.length % 5}`, 'x'.repeat(50_000)));
+        }
+        b.program.kill('SIGCONT');
+        await b.readiness(200);
+        for (let i = 0; i < 5; i++) ids.push(await publisher.publish(`large/${i}`, 'last'));
+        const seen = (await subscriber.take(ids.length)).map((one) => one.id);
+        assert.deepEqual([...seen].sort(), [...ids].sort());
+        assert.deepEqual(subscriber.notices, []);
+        await Promise.all([publisher.close(), subscriber.close()]);
+        load.slowestMs = 0; // what a node that hangs answers, it answers later
+      }),
+    ),
+  );
 
   test('Redis may hang for 10 s: it counts as away after 3 s, and pings are answered', LONG, () =>
     withRedis({}, (redis) =>
@@ -118,392 +164,8 @@ describe('under load', () => {
         await Promise.all(nodes.map((node) => node.readiness(200)));
         await Promise.all(clients.map((client) => client.close()));
       }),
-    ));
-});
-
-describe('a publish whose answer is lost', () => {
-  test('is sent again and happens once', () =>
-    withRedis({}, async (redis) => {
-      const proxy = await Proxy.start(redis.port);
-      const through = { env: { ...redis.env, REDIS_PORT: String(proxy.port) } };
-      await withCluster(through, 1, async ({ nodes: [node], prefix }) => {
-        const client = await Client.connect(node);
-        await client.subscribe('#');
-        const topics = Array.from({ length: 20 }, (_, i) => `lost/${i}`);
-        for (const topic of topics) await client.publish(topic, 'before');
-        proxy.mute();
-        const answers = topics.map((topic) => client.result('publish', { topic, message: 'x' }));
-        for (const topic of topics) {
-          const length = () => redis.command('XLEN', keysOf(prefix, topic).stream);
-          await eventually(async () => (await length()) === 2, `publish on ${topic} in Redis`);
-        }
-        proxy.down();
-        proxy.up();
-        const ids = (await Promise.all(answers)).map((one) => one.id);
-        for (const [i, topic] of topics.entries()) {
-          const entries = await redis.command('XRANGE', keysOf(prefix, topic).stream, '-', '+');
-          assert.equal(entries.length, 2);
-          assert.equal(entries[1][0], ids[i], 'the answer names what is in the stream');
-        }
-        const seen = (await client.drain()).filter((one) => one.message === 'x');
-        assert.deepEqual(seen.map((one) => one.id).sort(), [...ids].sort());
-        assert.ok((await node.metric('redis_resent_publishes_total')) >= topics.length);
-        await client.close();
-      });
-      await proxy.stop();
-    }));
-
-  test('is answered as unknown after 5 s, and a later one as without effect', () =>
-    withRedis({}, async (redis) => {
-      const proxy = await Proxy.start(redis.port);
-      const through = { env: { ...redis.env, REDIS_PORT: String(proxy.port) } };
-      await withCluster(through, 1, async ({ nodes: [node] }) => {
-        const client = await Client.connect(node);
-        await client.publish('lost', 'before');
-        proxy.mute();
-        const start = performance.now();
-        const first = client.call('publish', { topic: 'lost', message: 'x' });
-        await eventually(
-          async () => (await redis.command('PUBSUB', 'CHANNELS')) && node.metric('redis_pipeline_depth'),
-          'command under way',
-        );
-        const answer = await first;
-        assert.equal(outcomeOf(answer).outcome, UNKNOWN);
-        const ms = performance.now() - start;
-        assert.ok(ms > 2 * SECOND && ms < SETTLED_MS, `answered after ${ms} ms`);
-        proxy.down();
-        await node.readiness(503);
-        const late = performance.now();
-        const second = await client.call('publish', { topic: 'lost', message: 'y' });
-        assert.equal(outcomeOf(second).outcome, NO_EFFECT);
-        assert.ok(performance.now() - late < SETTLED_MS);
-        proxy.up();
-        await node.readiness(200);
-        await client.publish('lost', 'after');
-        const { items } = await client.eventlog('lost', { since: -60_000 });
-        const messages = items.map((one) => one.message);
-        assert.ok(!messages.includes('y'), `${messages}`);
-        assert.deepEqual(
-          messages.filter((one) => one !== 'x'),
-          ['before', 'after'],
-        );
-        await client.close();
-      });
-      await proxy.stop();
-    }));
-});
-
-describe('a node that was cut off', () => {
-  /** Two nodes; the second reaches Redis through a proxy. */
-  async function withCut(env, run) {
-    await withRedis({}, async (redis) => {
-      const proxy = await Proxy.start(redis.port);
-      const prefix = newPrefix();
-      const both = { REDIS_PREFIX: prefix, ...env };
-      const through = { env: { ...redis.env, REDIS_PORT: String(proxy.port) } };
-      await withCluster(redis, 1, ({ nodes: [a] }) =>
-        withCluster(through, 1, ({ nodes: [b] }) => run({ redis, proxy, prefix, a, b }), both),
-        both,
-      );
-      await proxy.stop();
-    });
-  }
-
-  async function cutWhile(proxy, node, run) {
-    proxy.down();
-    await node.readiness(503);
-    await run();
-    proxy.up();
-    await node.readiness(200);
-  }
-
-  test('delivers what it missed, in order, before what is newer', () =>
-    withCut(UNLIMITED, async ({ proxy, a, b }) => {
-      const publisher = await Client.connect(a);
-      const topics = ['cut/a', 'cut/b', 'cut/c/d', 'quiet'];
-      const subscribers = [];
-      for (const filter of ['cut/a', 'cut/#', '#', 'cut/+']) {
-        const client = await Client.connect(b);
-        await client.subscribe(filter);
-        subscribers.push(client);
-      }
-      const ids = new Map(topics.map((topic) => [topic, []]));
-      const publish = async (n) => {
-        for (let i = 0; i < n; i++) {
-          const topic = topics[i % 3];
-          ids.get(topic).push(await publisher.publish(topic, i));
-        }
-      };
-      ids.get('quiet').push(await publisher.publish('quiet', 'long ago'));
-      await publish(30);
-      for (let round = 0; round < 3; round++) {
-        await cutWhile(proxy, b, async () => {
-          await publish(90);
-          for (const client of subscribers) await client.result('ping', []);
-          // A topic that nobody had published on before the node was cut off.
-          const fresh = `cut/fresh-${round}`;
-          topics.push(fresh);
-          ids.set(fresh, [await publisher.publish(fresh, 'new')]);
-        });
-        await publish(30);
-      }
-      for (const client of subscribers) {
-        const seen = await client.drain(publisher);
-        const seenTopics = new Set(seen.map((one) => one.topic));
-        for (const topic of seenTopics) {
-          assert.deepEqual(
-            seen.filter((one) => one.topic === topic).map((one) => one.id),
-            ids.get(topic),
-            topic,
-          );
-        }
-        assert.deepEqual(client.notices, []);
-        assert.ok(client.isOpen);
-      }
-      const all = subscribers[2].deliveries.map(({ json }) => json.result);
-      const wanted = topics.flatMap((topic) => ids.get(topic));
-      const count = all.filter((one) => topics.includes(one.topic)).length;
-      assert.equal(count, wanted.length, '# missed nothing');
-      assert.ok((await b.metric('redis_gaps_filled_total')) > 0);
-      assert.equal(await b.metric('redis_gaps_lost_total'), 0);
-      for (const client of [...subscribers, publisher]) await client.close();
-    }));
-
-  const KEPT = 10;
-  const TRIMMED = { ...UNLIMITED, MAX_CACHE_LENGTH: String(KEPT) };
-
-  test('tells subscribers of a topic that more was trimmed than it could read', () =>
-    withCut(TRIMMED, async ({ proxy, a, b }) => {
-      const publisher = await Client.connect(a);
-      const [exact, pattern, other] = await Promise.all([1, 2, 3].map(() => Client.connect(b)));
-      await exact.subscribe('trimmed/x');
-      await pattern.subscribe('trimmed/#');
-      await other.subscribe('whole');
-      const last = await publisher.publish('trimmed/x', -1);
-      await publisher.publish('whole', -1);
-      for (const client of [exact, pattern, other]) await client.delivery();
-      const ids = [];
-      const whole = [];
-      await cutWhile(proxy, b, async () => {
-        for (let i = 0; i < 500; i++) ids.push(await publisher.publish('trimmed/x', i));
-        whole.push(await publisher.publish('whole', 0));
-      });
-      ids.push(await publisher.publish('trimmed/x', 500));
-      whole.push(await publisher.publish('whole', 1));
-      for (const client of [exact, pattern]) {
-        const notice = await client.notice();
-        assert.equal(
-          notice.text,
-          `{"jsonrpc":"2.0","method":"gap","params":{"topic":"trimmed/x","lastId":"${last}"}}`,
-        );
-        assert.equal(notice.after, 1, 'told in its place: before what is newer');
-        const seen = (await client.drain(publisher)).map((one) => one.id);
-        assert.ok(seen.length >= 1 && seen.length < ids.length, `${seen.length} delivered`);
-        assert.deepEqual(seen, ids.slice(-seen.length), 'what is left, to the end');
-        assert.equal(client.notices.length, 1);
-      }
-      assert.deepEqual(
-        (await other.drain(publisher)).map((one) => one.id),
-        whole,
-      );
-      assert.deepEqual(other.notices, []);
-      assert.ok((await b.metric('redis_gaps_lost_total')) >= 1);
-      assert.equal(await a.metric('redis_gaps_lost_total'), 0);
-      for (const client of [exact, pattern, other, publisher]) await client.close();
-    }));
-
-  test('tells also of a topic whose messages are all gone', () =>
-    withCut(UNLIMITED, async ({ redis, prefix, proxy, a, b }) => {
-      const publisher = await Client.connect(a);
-      const client = await Client.connect(b);
-      await client.subscribe('gone');
-      const last = await publisher.publish('gone', 0);
-      await client.delivery();
-      await cutWhile(proxy, b, async () => {
-        for (let i = 0; i < 5; i++) await publisher.publish('gone', i);
-        assert.equal(await redis.command('DEL', keysOf(prefix, 'gone').stream), 1);
-      });
-      const id = await publisher.publish('gone', 'after');
-      const { json } = await client.notice();
-      assert.deepEqual(json.params, { topic: 'gone', lastId: last });
-      assert.deepEqual(
-        (await client.drain(publisher)).map((one) => one.id),
-        [id],
-      );
-      for (const one of [client, publisher]) await one.close();
-    }));
-
-  test('keeps its clients, answers them, and takes them up again', () =>
-    withCut(UNLIMITED, async ({ proxy, a, b }) => {
-      const client = await Client.connect(b);
-      await client.subscribe('before');
-      let during;
-      let id;
-      await cutWhile(proxy, b, async () => {
-        assert.deepEqual(await client.result('list', []), ['before']);
-        for (const [method, params] of [
-          ['publish', { topic: 'x', message: 'x' }],
-          ['get', { key: 'k' }],
-          ['set', { key: 'k', value: 'v' }],
-          ['eventlog', { topic: 'x', since: -1000 }],
-        ]) {
-          const start = performance.now();
-          const error = await client.error(method, params);
-          assert.equal(error.code, -32603, method);
-          assert.match(error.data, /no effect/i, method);
-          assert.ok(performance.now() - start < SETTLED_MS, method);
-        }
-        during = await Client.connect(b);
-        assert.equal(typeof (await during.result('ping', [])).pong, 'number');
-        const other = await Client.connect(a);
-        id = await other.publish('before', 'missed');
-        await other.close();
-      });
-      assert.equal((await client.delivery()).json.result.id, id);
-      await during.subscribe('during');
-      await client.publish('during', 'x');
-      assert.equal((await during.delivery()).json.result.message, 'x');
-      for (const one of [client, during]) await one.close();
-    }));
-});
-
-describe('Redis that is away at the start', () => {
-  test('is waited for, and said once', LONG, () =>
-    withRedis({}, async (redis) => {
-      await redis.kill();
-      const options = { awaits: '/healthz' };
-      await withCluster(
-        redis,
-        2,
-        async ({ nodes }) => {
-          const [node] = nodes;
-          const clients = await Promise.all(nodes.map((one) => Client.connect(one)));
-          for (const one of nodes) assert.equal(await one.status('/readyz'), 503);
-          assert.equal(await node.metric('redis_connected'), 0);
-          const start = performance.now();
-          const answer = await clients[0].call('publish', { topic: 'early', message: 'x' });
-          assert.equal(outcomeOf(answer).outcome, NO_EFFECT);
-          assert.ok(performance.now() - start < SETTLED_MS);
-          await eventually(
-            async () => (await node.metric('redis_connection_fail_count')) >= 5,
-            'several tries',
-            { ms: 20 * SECOND * patience },
-          );
-          assert.equal(linesWith(node.stderr, /redis is away/).length, 1, node.stderr);
-          assert.equal(linesWith(node.stderr, /connected to redis/).length, 0);
-          assert.equal(await node.status('/healthz'), 200);
-          await redis.restart();
-          await Promise.all(nodes.map((one) => one.readiness(200)));
-          await clients[1].subscribe('late');
-          const id = await clients[0].publish('late', 'x');
-          assert.equal((await clients[1].delivery()).json.result.id, id);
-          assert.equal(linesWith(node.stderr, /redis is away/).length, 1, node.stderr);
-          assert.equal(linesWith(node.stderr, /connected to redis/).length, 1, node.stderr);
-          for (const client of clients) await client.close();
-        },
-        {},
-        options,
-      );
-    }));
-
-  test('does not keep the daemon from stopping', async () => {
-    const env = { BACKEND: 'redis', REDIS_HOST: '127.0.0.1', REDIS_PORT: String(await freePort()) };
-    const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-    const client = await Client.connect(daemon);
-    const answer = client.call('publish', { topic: 'x', message: 'x' }).catch(() => null);
-    const start = performance.now();
-    await daemon.stop();
-    assert.ok(performance.now() - start < 12 * SECOND * patience);
-    await answer;
-  });
-
-  test('under a name that nobody knows, is away too', async () => {
-    const env = { BACKEND: 'redis', REDIS_HOST: 'no-such-host.invalid' };
-    const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-    await eventually(() => /redis is away.*no-such-host/.test(daemon.stderr), 'line');
-    assert.equal(await daemon.status('/readyz'), 503);
-    const client = await Client.connect(daemon);
-    const start = performance.now();
-    await client.result('ping', []);
-    assert.ok(performance.now() - start < SECOND * patience, 'a look-up holds nobody up');
-    await client.close();
-    await daemon.stop();
-  });
-});
-
-describe('a password', () => {
-  test('that is wrong is said clearly, and used as soon as it is right', LONG, () =>
-    withRedis({ password: 'the right one' }, async (redis) => {
-      const env = { REDIS_PASSWORD: 'another one' };
-      const options = { awaits: '/healthz' };
-      await withCluster(
-        redis,
-        1,
-        async ({ nodes: [node] }) => {
-          await eventually(() => /redis.*(password|auth)/i.test(node.stderr), 'line');
-          await eventually(async () => (await node.metric('redis_connection_fail_count')) >= 4, 'tries');
-          assert.equal(linesWith(node.stderr, /redis is away/).length, 1, node.stderr);
-          assert.ok(!node.stderr.includes('another one'), 'the log has no secrets');
-          assert.equal(await node.status('/readyz'), 503);
-          assert.equal(await node.status('/healthz'), 200);
-          await redis.command('CONFIG', 'SET', 'requirepass', 'another one');
-          await node.readiness(200, { ms: 20 * SECOND * patience });
-          const client = await Client.connect(node);
-          await client.publish('x', 'x');
-          await client.close();
-        },
-        env,
-        options,
-      );
-    }));
-
-  test('that Redis wants and nobody gave is said clearly', () =>
-    withRedis({ password: 'secret' }, async (redis) => {
-      const { REDIS_PASSWORD: _, ...env } = redis.env;
-      const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-      await eventually(() => /redis.*(password|auth)/i.test(daemon.stderr), 'line');
-      assert.equal(await daemon.status('/readyz'), 503);
-      await daemon.stop();
-    }));
-});
-
-describe('FLUSHALL', () => {
-  test('is not passed off as a complete history, and live messages go on', () =>
-    withRedis({}, (redis) =>
-      withCluster(redis, 2, async ({ nodes }) => {
-        const [a, b] = await Promise.all(nodes.map((node) => Client.connect(node)));
-        await b.subscribe('flushed/x');
-        await b.subscribe('flushed/+');
-        const ids = [];
-        for (let i = 0; i < 5; i++) ids.push(await a.publish('flushed/x', i));
-        await b.take(10);
-        await redis.command('FLUSHALL');
-        for (const client of [a, b]) {
-          for (const topic of ['flushed/x', 'flushed/#', '#']) {
-            const { items, recovered } = await client.eventlog(topic, { sinceEventId: ids[1] });
-            assert.deepEqual([items, recovered], [[], false], topic);
-          }
-        }
-        for (let i = 0; i < 5; i++) ids.push(await (i % 2 ? a : b).publish('flushed/x', i));
-        assertIncreasing(ids);
-        const seen = await b.drain(a);
-        assert.deepEqual(
-          seen.map((one) => one.id),
-          ids.slice(5).flatMap((id) => [id, id]),
-        );
-        for (const topic of ['flushed/x', 'flushed/#']) {
-          const resumed = await a.eventlog(topic, { sinceEventId: ids[1] });
-          assert.equal(resumed.recovered, false, topic);
-          const later = await a.eventlog(topic, { sinceEventId: ids[6] });
-          assert.deepEqual(
-            [later.items.map((one) => one.id), later.recovered],
-            [ids.slice(7), true],
-            topic,
-          );
-        }
-        for (const client of [a, b]) await client.close();
-      }),
-    ));
+    ),
+  );
 });
 
 describe('nodes that come and go under load', () => {
@@ -525,9 +187,48 @@ describe('nodes that come and go under load', () => {
           );
           await load.more(20);
         }
-        assert.equal(load.ledger.count(NO_EFFECT) + load.ledger.count(UNKNOWN) <= 16, true);
+        assert.ok(load.ledger.count(NO_EFFECT) + load.ledger.count(UNKNOWN) <= UNDER_WAY);
         assert.ok(load.ledger.count(ACKNOWLEDGED) > 0);
       }),
-    ));
+    ),
+  );
 });
 
+describe('a rate limit, while connections are killed', () => {
+  const DAY = 86_400;
+
+  test('lets through exactly as many as it allows', LONG, () =>
+    withRedis({}, (redis) =>
+      withCluster(
+        redis,
+        2,
+        async ({ nodes }) => {
+          const rlimit = [{ topic: 'limited', interval: DAY, max: 200 }];
+          const token = makeToken({ sub: 'one', read: ['#'], write: ['#'], rlimit });
+          const clients = await Promise.all(nodes.map((node) => Client.connect(node, { token })));
+          const outcomes = [];
+          const lane = async (client) => {
+            while (outcomes.at(-1)?.outcome !== RATE_LIMITED) {
+              const params = { topic: 'limited', message: 'x' };
+              outcomes.push(outcomeOf(await client.call('publish', params)));
+            }
+          };
+          const lanes = clients.flatMap((client) => [1, 2, 3, 4].map(() => lane(client)));
+          while (outcomes.length < 180) {
+            const before = outcomes.length;
+            await redis.dropClients('normal');
+            await eventually(() => outcomes.length >= before + 9, 'more answers');
+          }
+          await Promise.all(lanes);
+          const count = (wanted) => outcomes.filter((one) => one.outcome === wanted).length;
+          assert.equal(count(NO_EFFECT) + count(UNKNOWN), 0);
+          assert.equal(count(ACKNOWLEDGED), 200);
+          const { items } = await clients[0].eventlog('limited', { since: -600_000 });
+          assert.equal(items.length, 200);
+          await Promise.all(clients.map((client) => client.close()));
+        },
+        { DISABLE_AUTH: 'false' },
+      ),
+    ),
+  );
+});

@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { withCluster } from './lib/cluster.mjs';
-import { Daemon } from './lib/daemon.mjs';
+import { assertNotReady, withDaemon } from './lib/daemon.mjs';
 import { Load } from './lib/load.mjs';
-import { keysOf } from './lib/redis.mjs';
 import { Client } from './lib/rpc.mjs';
 import { SentinelGroup } from './lib/sentinel.mjs';
-import { eventually, patience } from './lib/wait.mjs';
+import { patience } from './lib/wait.mjs';
 
 const LONG = { timeout: 180_000 * patience };
 const AGAIN = { ms: 30_000 * patience };
@@ -28,15 +27,6 @@ async function withSentinels(options, run) {
 
 // Replication is not waited for, so a failover may lose what was acknowledged: what counts is what
 // the new master holds.
-async function keptBy(master, prefix, topics) {
-  const kept = new Map();
-  for (const topic of topics) {
-    const entries = await master.command('XRANGE', keysOf(prefix, topic).stream, '-', '+');
-    kept.set(topic, new Set(entries.map(([id]) => id)));
-  }
-  return (topic, id) => kept.get(topic).has(id);
-}
-
 function failOverUnderLoad(options, failOver) {
   return withSentinels(options, (group) =>
     withCluster(
@@ -48,9 +38,7 @@ function failOverUnderLoad(options, failOver) {
         const master = await failOver(group);
         await load.more(200, AGAIN);
         await Promise.all(cluster.nodes.map((node) => node.readiness(200, AGAIN)));
-        await load.end();
-        await load.settle();
-        const isKept = await keptBy(master, cluster.prefix, load.names);
+        const isKept = await load.keptBy(master);
         await load.finish({ isKept, mayGap: () => true });
       },
       UNLIMITED,
@@ -58,31 +46,34 @@ function failOverUnderLoad(options, failOver) {
   );
 }
 
-describe('a failover under load keeps what Redis keeps, once and in order', () => {
-  test('when the sentinels are told to', LONG, () =>
-    failOverUnderLoad({}, (group) => group.failOver()));
+describe(
+  'a failover under load keeps what Redis keeps, once and in order',
+  { concurrency: true },
+  () => {
+    test('when the sentinels are told to', LONG, () =>
+      failOverUnderLoad({}, (group) => group.failOver()),
+    );
 
-  test('when the master is killed', LONG, () =>
-    failOverUnderLoad({ password: 'the secret' }, (group) => group.killMaster()));
-});
+    test('when the master is killed', LONG, () =>
+      failOverUnderLoad({ password: 'the secret' }, (group) => group.killMaster()),
+    );
+  },
+);
 
-describe('sentinels', () => {
+describe('sentinels', { concurrency: true }, () => {
   test('that do not know the master are named, with its name', () =>
-    withSentinels({}, async (group) => {
-      const env = { ...group.env, REDIS_MASTER: 'somebody-else' };
-      const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-      await eventually(() => /somebody-else/.test(daemon.stderr), 'line that names the master');
-      assert.equal(await daemon.status('/readyz'), 503);
-      await daemon.stop();
-    }));
+    withSentinels({}, (group) =>
+      assertNotReady({ ...group.env, REDIS_MASTER: 'somebody-else' }, /somebody-else/),
+    ));
 
   test('may be down, but one', LONG, () =>
     withSentinels({}, async (group) => {
       for (const sentinel of group.sentinels.slice(0, 2)) await sentinel.stop();
-      const daemon = await new Daemon(group.env).start();
-      const client = await Client.connect(daemon);
-      await client.publish('x', 'x');
-      await client.close();
-      await daemon.stop();
-    }));
+      await withDaemon(group.env, async (daemon) => {
+        const client = await Client.connect(daemon);
+        await client.publish('x', 'x');
+        await client.close();
+      });
+    }),
+  );
 });

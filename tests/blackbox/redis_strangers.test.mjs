@@ -1,9 +1,10 @@
 // Others who write into our Redis, and servers that are not the Redis we need.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Cluster, withCluster } from './lib/cluster.mjs';
-import { Daemon } from './lib/daemon.mjs';
+import { assertNotReady, withDaemon, withUnreadyDaemon } from './lib/daemon.mjs';
 import { FakeRedis, closesAtOnce, says, saysNothing, speaksLike } from './lib/fake_redis.mjs';
 import { RedisServer, bucketOf, keysOf, newPrefix, withRedis } from './lib/redis.mjs';
 import { Client } from './lib/rpc.mjs';
@@ -35,6 +36,15 @@ function useNode(env) {
   });
   held.skipped = () => held.node.metric('redis_skipped_messages_total');
   return held;
+}
+
+/** The next deliveries of a client are these, and nothing stands before or between them. */
+async function assertNext(client, ids) {
+  const seen = await client.take(ids.length);
+  assert.deepEqual(
+    seen.map((one) => one.id),
+    ids,
+  );
 }
 
 /** What Redis sends to the subscribers of a channel while run() runs. */
@@ -103,6 +113,80 @@ describe('garbage on the channel of a topic', () => {
     assert.ok(seen.filter((one) => one.message === 'whole').length === 0, 'nothing twice');
     assert.ok((await held.skipped()) >= before + message.length / 2, 'counted');
   });
+
+  // A message on a channel is "1 <id> <position> <id before> <its position> <expiry> <length of the
+  // origin>", a line feed, origin and payload (docs/redis-data-layout.md).
+  const payloads = {
+    nothing: '',
+    'no JSON': 'hello',
+    'JSON cut short': '{"a":',
+    'two values': '1 2',
+    'a value with more behind it': '"x"}',
+    null: 'null',
+    'no UTF-8': Buffer.from([0x22, 0xff, 0x22]),
+    'a raw control character': '"\n"',
+    'nested too deep': `${'['.repeat(100_000)}${']'.repeat(100_000)}`,
+  };
+  const heads = {
+    'of another version': (words) => words.with(0, '2'),
+    'with an id that is none': (words) => words.with(1, 'x'),
+    'with an id that is too large': (words) => words.with(1, `${'9'.repeat(30)}-0`),
+    'with an id of zero': (words) => words.with(1, '0-0'),
+    'with a position below zero': (words) => words.with(2, '-1'),
+    'with a position that is too large': (words) => words.with(2, '9'.repeat(30)),
+    'with an expiry that is no number': (words) => words.with(5, 'x'),
+    'with an origin longer than all': (words) => words.with(6, '1000'),
+    'with an origin of 2^64-1': (words) => words.with(6, '18446744073709551615'),
+    'with an origin below zero': (words) => words.with(6, '-1'),
+    'with a word less': (words) => words.slice(1),
+    'with a word more': (words) => [...words, '1'],
+  };
+
+  async function nextForged(topic) {
+    const { redis, client, keys } = held;
+    await client.subscribe(topic);
+    const { channel } = keys(topic);
+    const [message] = await overhear(redis, channel, () => client.publish(topic, 'real'));
+    const { json } = await client.delivery();
+    const words = message.subarray(0, message.indexOf('\n')).toString().split(' ');
+    assert.deepEqual([words[0], words[1]], ['1', json.result.id]);
+    const [ms, n] = words[1].split('-');
+    const next = ['1', `${ms}-${Number(n) + 64}`, String(Number(words[2]) + 1), words[1], words[2]];
+    const forge = (change, payload) =>
+      Buffer.concat([
+        Buffer.from(`${change([...next, words[5], '0']).join(' ')}\n`),
+        Buffer.from(payload),
+      ]);
+    return { channel, forge };
+  }
+
+  async function assertSkipped(topic, channel, bytes) {
+    const { redis, client } = held;
+    const before = await held.skipped();
+    await redis.command('PUBLISH', channel, bytes);
+    await assertNext(client, [await client.publish(topic, 'after')]);
+    assert.ok((await held.skipped()) > before, 'counted');
+    assert.deepEqual(client.notices, []);
+  }
+
+  for (const [name, payload] of Object.entries(payloads)) {
+    test(`that is well-formed but for a payload that is ${name} is skipped`, async () => {
+      const topic = `payload/${name.replace(/\W/g, '-')}`;
+      const { channel, forge } = await nextForged(topic);
+      await assertSkipped(
+        topic,
+        channel,
+        forge((words) => words, payload),
+      );
+    });
+  }
+  for (const [name, change] of Object.entries(heads)) {
+    test(`that is well-formed but for a head ${name} is skipped`, async () => {
+      const topic = `head/${name.replace(/\W/g, '-')}`;
+      const { channel, forge } = await nextForged(topic);
+      await assertSkipped(topic, channel, forge(change, '"x"'));
+    });
+  }
 
   test('that is a message of ours again is not delivered again', async () => {
     const { redis, client, keys } = held;
@@ -185,7 +269,6 @@ describe('garbage in the stream of a topic', () => {
     'a message that is no JSON': ['m', '{', 'e', '0', 'p', '0-0'],
     'an empty message': ['m', '', 'e', '0', 'p', '0-0'],
     'an expiry that is no number': ['m', '"x"', 'e', 'soon', 'p', '0-0'],
-    'an expiry below zero': ['m', '"x"', 'e', '-5', 'p', '0-0'],
     'an expiry that is too large': ['m', '"x"', 'e', '9'.repeat(40), 'p', '0-0'],
     'an id of the previous that is none': ['m', '"x"', 'e', '0', 'p', 'x-y'],
     'random bytes': [randomBytes(50), randomBytes(50), 'm', randomBytes(50)],
@@ -194,7 +277,8 @@ describe('garbage in the stream of a topic', () => {
   };
   for (const [name, fields] of Object.entries(entries)) {
     test(`with ${name} is skipped and counted`, async () => {
-      const { redis, client, keys } = held;
+      const { redis, node, keys } = held;
+      const client = await Client.connect(node);
       const topic = `garbage/${name.replace(/\W/g, '-')}`;
       await client.subscribe(topic);
       const ids = [await client.publish(topic, 'before')];
@@ -209,10 +293,9 @@ describe('garbage in the stream of a topic', () => {
       assert.ok((await held.skipped()) > before, 'counted');
       const wide = await client.eventlog('garbage/#', { sinceEventId: ids[0] });
       assert.ok(wide.items.every((one) => ['before', 'after'].includes(one.message)));
-      assert.deepEqual(
-        (await client.drain()).map((one) => one.id),
-        ids,
-      );
+      await assertNext(client, ids);
+      assert.deepEqual(client.notices, []);
+      await client.close();
     });
   }
 
@@ -244,28 +327,29 @@ describe('a key of another type', () => {
   for (const [type, put] of Object.entries(spoil)) {
     for (const part of ['stream', 'topics', 'index']) {
       test(`${type} in the place of "${part}" is an error there, and nowhere else`, async () => {
-        const { redis, client, keys, node } = held;
+        const { redis, keys, node } = held;
+        const client = await Client.connect(node);
         const topic = `spoilt/${type.replace(' ', '-')}/${part}`;
         const other = elsewhere(topic);
         await client.subscribe(other);
         const key = keys(topic)[part];
         await redis.command('DEL', key);
         await put(key);
-        const answer = await client.call('publish', { topic, message: 'x' });
-        if (answer.error) assert.equal(answer.error.code, -32603);
-        const log = await client.call('eventlog', { topic, since: -60_000 });
-        if (log.error) assert.equal(log.error.code, -32603);
-        const id = await client.publish(other, 'x');
-        assert.deepEqual(
-          (await client.drain()).map((one) => one.id),
-          [id],
-        );
-        assert.equal(await node.status('/readyz'), 200);
-        await redis.command('DEL', key);
+        try {
+          const answer = await client.call('publish', { topic, message: 'x' });
+          if (answer.error) assert.equal(answer.error.code, -32603);
+          const log = await client.call('eventlog', { topic, since: -60_000 });
+          if (log.error) assert.equal(log.error.code, -32603);
+          await assertNext(client, [await client.publish(other, 'x')]);
+          const ready = await client.call('subscribe', { topic: `${other}/more` });
+          assert.equal(ready.result?.status, 'ok', 'others subscribe as ever');
+          assert.equal(await node.status('/readyz'), 200);
+        } finally {
+          await redis.command('DEL', key);
+        }
         await client.subscribe(topic);
-        const healed = await client.publish(topic, 'healed');
-        assert.equal((await client.drain()).at(-1).id, healed);
-        await client.result('unsubscribeAll', []);
+        await assertNext(client, [await client.publish(topic, 'healed')]);
+        await client.close();
       });
     }
 
@@ -293,31 +377,31 @@ describe('a server that is', { concurrency: true }, () => {
     'speaking nonsense': [says(randomBytes(5000)), /redis is away/],
     'claiming an endless answer': [says('$9223372036854775807\r\n'), /redis is away/],
     'nesting without end': [says('*1\r\n'.repeat(100_000)), /redis is away/],
-    'full': [says('-ERR max number of clients reached\r\n'), /redis is away/],
-    'loading': [says('-LOADING Redis is loading the dataset in memory\r\n'), /redis is away/],
+    full: [says('-ERR max number of clients reached\r\n'), /redis is away/],
+    loading: [says('-LOADING Redis is loading the dataset in memory\r\n'), /redis is away/],
   };
   for (const [name, [behaviour, line]] of Object.entries(servers)) {
     test(`${name} makes a clear line; the daemon runs and is not ready`, async () => {
       const fake = await FakeRedis.start(behaviour);
-      const daemon = await new Daemon(fake.env, { awaits: '/healthz' }).start();
-      try {
-        await eventually(() => line.test(daemon.stderr), `line ${line}`, {
-          ms: 15 * SECOND * patience,
-        });
+      const check = async (daemon) => {
         const before = fake.connections;
         const options = { ms: 15 * SECOND * patience };
         await eventually(() => fake.connections > before, 'another try', options);
         assert.equal(await daemon.status('/readyz'), 503);
-        assert.equal(await daemon.status('/healthz'), 200);
         const lines = daemon.stderr.split('\n').filter((one) => /redis is away/.test(one));
         assert.ok(lines.length <= 2, daemon.stderr);
-      } finally {
-        await daemon.stop();
-        await fake.stop();
-      }
+      };
+      await assertNotReady(fake.env, line, check).finally(() => fake.stop());
     });
   }
 });
+
+/** The user that the documentation makes, as a line of ACL rules. */
+function documentedRules() {
+  const text = readFileSync(new URL('../../docs/clustering.md', import.meta.url), 'utf8');
+  const [, rules] = /^ACL SETUSER (.+)$/m.exec(text);
+  return rules.replace(' reset ', ' ');
+}
 
 describe('Redis is reached', () => {
   async function assertWorks(daemon) {
@@ -335,10 +419,7 @@ describe('Redis is reached', () => {
     await client.close();
   }
 
-  async function assertReaches(env) {
-    const daemon = await new Daemon({ REDIS_PREFIX: newPrefix(), ...env }).start();
-    await assertWorks(daemon).finally(() => daemon.stop());
-  }
+  const assertReaches = (env) => withDaemon({ REDIS_PREFIX: newPrefix(), ...env }, assertWorks);
 
   test('by REDIS_SOCKET, whatever host and port say', () =>
     withRedis({ password: 'secret' }, (redis) =>
@@ -370,37 +451,31 @@ describe('Redis is reached', () => {
     }));
 
   test('in no database that does not exist, which is said', () =>
-    withRedis({}, async (redis) => {
-      const env = { ...redis.env, REDIS_DB: '1000' };
-      const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-      await eventually(() => /redis is away.*(DB|database|SELECT)/i.test(daemon.stderr), 'line');
-      assert.equal(await daemon.status('/readyz'), 503);
-      await daemon.stop();
-    }));
+    withRedis({}, (redis) =>
+      assertNotReady({ ...redis.env, REDIS_DB: '1000' }, /redis is away.*(DB|database|SELECT)/i),
+    ));
 
-  test('as the ACL user of REDIS_USERNAME, who needs no more than its own keys', async () => {
+  test('as the ACL user of docs/clustering.md, who may do no more than a node needs', async () => {
     const prefix = newPrefix();
-    // Of channels, Redis compares the text of a glob with the text of the rule: only `&*` has all.
-    const rules = `broker on >its-own ~{${prefix}:* &* +@all -@dangerous +info`;
-    await withRedis({ users: ['default off', rules] }, async (redis) => {
-      await assertReaches({
+    const rules = documentedRules().replaceAll('{eventhub:', `{${prefix}:`);
+    await withRedis({ password: 'the admin', users: [rules] }, (redis) =>
+      assertReaches({
         ...redis.env,
         REDIS_PREFIX: prefix,
-        REDIS_USERNAME: 'broker',
-        REDIS_PASSWORD: 'its-own',
-      });
-    });
+        REDIS_USERNAME: 'eventhub',
+        REDIS_PASSWORD: 'the-password',
+      }),
+    );
   });
 
   test('as no user whose password is another, which is said', () =>
-    withRedis({ users: ['broker on >right ~* &* +@all'] }, async (redis) => {
-      const env = { ...redis.env, REDIS_USERNAME: 'broker', REDIS_PASSWORD: 'wrong-one' };
-      const daemon = await new Daemon(env, { awaits: '/healthz' }).start();
-      await eventually(() => /redis.*(password|auth|user)/i.test(daemon.stderr), 'line');
-      assert.ok(!daemon.stderr.includes('wrong-one'));
-      assert.equal(await daemon.status('/readyz'), 503);
-      await daemon.stop();
-    }));
+    withRedis({ users: ['broker on >right ~* &* +@all'] }, (redis) =>
+      assertNotReady(
+        { ...redis.env, REDIS_USERNAME: 'broker', REDIS_PASSWORD: 'wrong-one' },
+        /redis.*(password|auth|user)/i,
+        (daemon) => assert.ok(!daemon.stderr.includes('wrong-one')),
+      ),
+    ));
 
   test('as a user who may not do all that is needed, is said and not ready, or an error', () =>
     withRedis({ users: ['broker on >right ~* &* +@all -xadd'] }, (redis) =>
@@ -445,19 +520,19 @@ describe('a Redis that refuses writes', () => {
 
   test('because it is a replica is away', () =>
     withRedis({}, (master) =>
-      withRedis({ replicaOf: master }, async (replica) => {
-        const daemon = await new Daemon(replica.env, { awaits: '/healthz' }).start();
-        const client = await Client.connect(daemon);
-        const error = await client.error('publish', { topic: 'x', message: 'x' });
-        assert.equal(error.code, -32603);
-        await replica.command('REPLICAOF', 'NO', 'ONE');
-        await eventually(
-          async () => (await client.call('publish', { topic: 'x', message: 'x' })).result,
-          'publish once it is a master',
-          { ms: 20 * SECOND * patience },
-        );
-        await client.close();
-        await daemon.stop();
-      }),
+      withRedis({ replicaOf: master }, (replica) =>
+        withUnreadyDaemon(replica.env, async (daemon) => {
+          const client = await Client.connect(daemon);
+          const error = await client.error('publish', { topic: 'x', message: 'x' });
+          assert.equal(error.code, -32603);
+          await replica.command('REPLICAOF', 'NO', 'ONE');
+          await eventually(
+            async () => (await client.call('publish', { topic: 'x', message: 'x' })).result,
+            'publish once it is a master',
+            { ms: 20 * SECOND * patience },
+          );
+          await client.close();
+        }),
+      ),
     ));
 });

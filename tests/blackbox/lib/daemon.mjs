@@ -2,6 +2,7 @@
 //
 // EVENTHUB_TEST_BACKEND=redis gives every daemon that does not ask for a backend itself the Redis
 // server of its test file, and a prefix of its own, which it keeps when it is started again.
+import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { get } from './http.mjs';
 import { Program, freePort, requiredBinary, runToEnd } from './process.mjs';
@@ -138,6 +139,23 @@ export async function withDaemon(env, run, options) {
     throw error;
   }
   await daemon.stop();
+}
+
+/** A daemon whose store may be away: it serves, whether it is ready or not. */
+export function withUnreadyDaemon(env, run) {
+  return withDaemon(env, run, { awaits: '/healthz' });
+}
+
+/** Asserts that a daemon with these options serves, is not ready, and says why in its log. */
+export function assertNotReady(env, words, run = () => {}) {
+  return withUnreadyDaemon(env, async (daemon) => {
+    await eventually(() => words.test(daemon.stderr), `line with ${words}`, {
+      ms: 2 * DEADLINE_MS,
+    });
+    assert.equal(await daemon.status('/readyz'), 503);
+    assert.equal(await daemon.status('/healthz'), 200);
+    await run(daemon);
+  });
 }
 
 /** Runs the daemon's binary to its end, for options that make it refuse or only answer. */

@@ -114,7 +114,8 @@ export class Ledger {
       view.index = new Map(view.seen.map((one) => [one.message, one]));
       for (const fault of this.faultsOf(view, isKept)) faults.push(`${view.name}: ${fault}`);
       for (const { topic, lastId } of view.gaps) {
-        if (!mayGap(topic)) faults.push(`${view.name}: ${topic}: a gap after ${lastId} was told of`);
+        if (!mayGap(topic))
+          faults.push(`${view.name}: ${topic}: a gap after ${lastId} was told of`);
       }
     }
     return [...faults, ...this.faultsBetween(isKept)];

@@ -2,6 +2,7 @@
 // subscribers that note what they saw.
 import assert from 'node:assert/strict';
 import { ACKNOWLEDGED, Ledger, isMatch, outcomeOf } from './ledger.mjs';
+import { keysOf } from './redis.mjs';
 import { Client, compareIds } from './rpc.mjs';
 import { DEADLINE_MS, eventually, patience } from './wait.mjs';
 
@@ -109,12 +110,26 @@ export class Load {
     }
     for (const view of this.ledger.views) {
       const wanted = this.names.filter((topic) => isMatch(view.filter, topic));
-      const hasAll = () => wanted.every((topic) => isAtLeast(view.last.get(topic), lasts.get(topic)));
+      const hasAll = () =>
+        wanted.every((topic) => isAtLeast(view.last.get(topic), lasts.get(topic)));
       await eventually(hasAll, `end of ${view.name}`, { ms: 2 * DEADLINE_MS }).catch((error) => {
         const faults = this.ledger.faults().slice(0, 10).join('\n  ');
         throw new Error(`${error.message}\n  ${faults}`);
       });
     }
+  }
+
+  /** What a server holds of the load, as isKept() for finish(). Ends the publishers before. */
+  async keptBy(redis) {
+    await this.end();
+    await this.settle();
+    const kept = new Map();
+    for (const topic of this.names) {
+      const { stream } = keysOf(this.cluster.prefix, topic);
+      const entries = await redis.command('XRANGE', stream, '-', '+');
+      kept.set(topic, new Set(entries.map(([id]) => id)));
+    }
+    return (topic, id) => kept.get(topic).has(id);
   }
 
   /** Ends the load, waits for what is under way, and compares the books. */

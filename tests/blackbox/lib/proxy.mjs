@@ -12,6 +12,7 @@ export class Proxy {
     this.pairs = new Set();
     this.isDown = false;
     this.isMuted = false;
+    this.delayMs = 0;
     this.server = net.createServer((client) => this.onClient(client, port));
   }
 
@@ -26,7 +27,7 @@ export class Proxy {
     const pair = [client, server];
     this.pairs.add(pair);
     client.pipe(server);
-    server.on('data', (chunk) => this.isMuted || client.write(chunk));
+    server.on('data', (chunk) => this.passOn(client, chunk));
     server.on('end', () => client.end());
     client.on('close', () => {
       this.pairs.delete(pair);
@@ -34,8 +35,22 @@ export class Proxy {
     });
   }
 
+  // Delays may change; the order of the bytes may not.
+  passOn(client, chunk) {
+    if (this.isMuted) return;
+    const due = Date.now() + this.delayMs;
+    client.due = Math.max(due, client.due ?? 0);
+    if (client.due <= Date.now()) client.write(chunk);
+    else setTimeout(() => client.write(chunk), client.due - Date.now());
+  }
+
   get port() {
     return this.server.address().port;
+  }
+
+  /** What a daemon needs to know to reach Redis through it. */
+  get env() {
+    return { BACKEND: 'redis', REDIS_HOST: '127.0.0.1', REDIS_PORT: String(this.port) };
   }
 
   get url() {
@@ -64,5 +79,15 @@ export class Proxy {
   stop() {
     this.down();
     return new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+/** A proxy for the length of one function. */
+export async function withProxy(port, run) {
+  const proxy = await Proxy.start(port);
+  try {
+    return await run(proxy);
+  } finally {
+    await proxy.stop();
   }
 }

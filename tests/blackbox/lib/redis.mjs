@@ -28,7 +28,9 @@ export function makeDirectory(name) {
 
 /** A line of a configuration file. */
 export const configLine = (...words) =>
-  words.map((word) => (/^[\w./:~*&+@>%-]+$/.test(word) ? word : JSON.stringify(word))).join(' ');
+  words
+    .map((word) => (/^[\w./:~*&+@>%{}?|()-]+$/.test(word) ? word : JSON.stringify(word)))
+    .join(' ');
 
 /** Does what a program with this start says: starts it on a free port until it can bind it. */
 export async function startOnFreePort(start, port = 0) {
@@ -62,7 +64,12 @@ export class RedisServer {
       // A replica that comes has its copy at once, and a short fault does not cost it a new one.
       ['repl-diskless-sync-delay', '0'],
       ['repl-backlog-size', '64mb'],
-      ...(password ? [['requirepass', password], ['masterauth', password]] : []),
+      ...(password
+        ? [
+            ['requirepass', password],
+            ['masterauth', password],
+          ]
+        : []),
       ...users.map((rules) => ['user', ...rules.split(' ')]),
       ...(replicaOf ? [['replicaof', '127.0.0.1', String(replicaOf.port)]] : []),
       ...config,

@@ -6,8 +6,7 @@ const rotate = (value, bits) => ((value << bits) | (value >>> (32 - bits))) >>> 
 const times = (a, b) => Math.imul(a, b) >>> 0;
 const plus = (a, b) => (a + b) >>> 0;
 
-const round = (lane, input) =>
-  times(rotate(plus(lane, times(input, PRIMES[1])), 13), PRIMES[0]);
+const round = (lane, input) => times(rotate(plus(lane, times(input, PRIMES[1])), 13), PRIMES[0]);
 
 function lanes(bytes, seed) {
   const state = [
@@ -26,7 +25,8 @@ function lanes(bytes, seed) {
 
 export function xxh32(text, seed = 0) {
   const bytes = Buffer.from(text);
-  let { hash, at } = bytes.length >= 16 ? lanes(bytes, seed) : { hash: plus(seed, PRIMES[4]), at: 0 };
+  let { hash, at } =
+    bytes.length >= 16 ? lanes(bytes, seed) : { hash: plus(seed, PRIMES[4]), at: 0 };
   hash = plus(hash, bytes.length);
   for (; at + 4 <= bytes.length; at += 4) {
     hash = times(rotate(plus(hash, times(bytes.readUInt32LE(at), PRIMES[2])), 17), PRIMES[3]);
