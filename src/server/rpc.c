@@ -257,16 +257,18 @@ static void run_disconnect(struct rpc_request *rpc) {
 
 #define METHOD(text, function)                                                                     \
   { .name = {text, sizeof text - 1}, .run = function }
+#define READING_METHOD(text, function)                                                             \
+  { .name = {text, sizeof text - 1}, .run = function, .reads = true }
 
 static const struct rpc_method methods[] = {
     METHOD("publish", rpc_publish),
     METHOD("ping", run_ping),
-    METHOD("subscribe", rpc_subscribe),
+    READING_METHOD("subscribe", rpc_subscribe),
     METHOD("unsubscribe", rpc_unsubscribe),
     METHOD("unsubscribeall", rpc_unsubscribe_all),
     METHOD("list", rpc_list),
-    METHOD("eventlog", rpc_eventlog),
-    METHOD("get", rpc_get),
+    READING_METHOD("eventlog", rpc_eventlog),
+    READING_METHOD("get", rpc_get),
     METHOD("set", rpc_set),
     METHOD("del", rpc_del),
     METHOD("disconnect", run_disconnect),
@@ -321,6 +323,18 @@ static void run_all(struct session *session, struct rpc_request *rpc,
       run(rpc, request.method);
     }
   }
+}
+
+bool rpc_reads(struct slice text) {
+  AUTO(jsonrpc_reader) struct jsonrpc_reader reader;
+  struct jsonrpc_request request;
+  int code = jsonrpc_open(&reader, text);
+  if (code != 0) return false;
+  while (jsonrpc_next(&reader, &request, &code)) {
+    const struct rpc_method *method = code == 0 ? find_method(request.method) : NULL;
+    if (method != NULL && method->reads) return true;
+  }
+  return false;
 }
 
 void rpc_handle(struct session *session, struct slice text) {

@@ -42,6 +42,7 @@ void session_free(struct session *session) {
   }
   expiry_remove(&worker->expiry, &session->expiry);
   token_unref(session->token);
+  buf_done(&session->kept);
   free(session);
 }
 
@@ -50,12 +51,34 @@ static bool has_expired(const struct session *session) {
   return token != NULL && token->exp_s != 0 && token->exp_s <= (int64_t)(clock_wall_ms() / 1000);
 }
 
-void session_on_text(struct session *session, char *data, size_t len) {
+/* One message with long answers at a time; what is short goes on meanwhile. */
+static bool must_wait(const struct session *session, struct slice text) {
+  return session->pending_reads > 0 && rpc_reads(text);
+}
+
+static void handle(struct session *session, struct slice text) {
   if (has_expired(session)) {
     session_expire(session);
-    return;
+  } else if (must_wait(session, text)) {
+    buf_append_slice(&session->kept, text);
+    connection_pause(session->connection, CONNECTION_PAUSE_READS);
+  } else {
+    rpc_handle(session, text);
   }
-  rpc_handle(session, slice_of(data, len));
+}
+
+void session_on_text(struct session *session, char *data, size_t len) {
+  handle(session, slice_of(data, len));
+}
+
+/* The long answer has come: now the message that waited for it, and then what follows. */
+static void take_up(struct session *session) {
+  struct connection *connection = session->connection;
+  AUTO(buf) struct buf text = session->kept;
+  session->kept = (struct buf)BUF_INIT;
+  if (text.len == 0) return;
+  if (connection->state == CONNECTION_WEBSOCKET) handle(session, buf_slice(&text));
+  connection_resume(connection, CONNECTION_PAUSE_READS);
 }
 
 void session_expire(struct session *session) {
@@ -71,9 +94,7 @@ void session_request_started(struct session *session, enum store_op op) {
   if (session->pending >= SESSION_PENDING_MAX) {
     connection_pause(session->connection, CONNECTION_PAUSE_REQUESTS);
   }
-  if (!is_read(op)) return;
-  session->pending_reads++;
-  connection_pause(session->connection, CONNECTION_PAUSE_READS);
+  if (is_read(op)) session->pending_reads++;
 }
 
 void session_leave_when_idle(struct session *session) {
@@ -84,9 +105,7 @@ void session_leave_when_idle(struct session *session) {
 
 void session_request_finished(struct session *session, enum store_op op) {
   session->pending--;
-  if (is_read(op) && --session->pending_reads == 0) {
-    connection_resume(session->connection, CONNECTION_PAUSE_READS);
-  }
+  if (is_read(op) && --session->pending_reads == 0) take_up(session);
   if (session->is_leaving) {
     session_leave_when_idle(session);
   } else if (session->pending <= SESSION_PENDING_LOW) {

@@ -139,7 +139,11 @@ static void release_barriers(struct redis *redis) {
     list_remove(&call->link);
     list_add_tail(&redis->calls, &call->link);
     list_remove(&barrier->link);
-    redis_cut_begin(barrier, REDIS_BUCKETS, on_barrier_cut);
+    if (redis->inbox.is_synced) {
+      redis_cut_begin(barrier, REDIS_BUCKETS, on_barrier_cut);
+    } else { /* no messages come that could stand before it */
+      on_barrier_cut(barrier);
+    }
   }
 }
 

@@ -50,7 +50,7 @@ enum connection_state {
 enum connection_pause {
   CONNECTION_PAUSE_REQUESTS = 1, /* too many requests wait for the store */
   CONNECTION_PAUSE_OUTPUT = 2,   /* the client reads too slowly for what it asks */
-  CONNECTION_PAUSE_READS = 4,    /* an answer of unknown length is on its way from the store */
+  CONNECTION_PAUSE_READS = 4,    /* a request for a long answer waits for another such answer */
   CONNECTION_PAUSE_DRAIN = 8     /* the server stops */
 };
 

@@ -69,10 +69,13 @@ typedef void rpc_method_fn(struct rpc_request *rpc);
 struct rpc_method {
   struct slice name; /* lower case: names compare without case */
   rpc_method_fn *run;
+  bool reads; /* its answer comes from the store and may be long */
 };
 
 /* Handles one text message: a request or a batch. */
 void rpc_handle(struct session *session, struct slice text);
+/* Is there a request in the message whose answer may be long? */
+bool rpc_reads(struct slice text);
 
 /* Bytes that one message to a client may grow to where we decide what goes into it: half of
  * MAX_SEND_QUEUE, so that an answer never closes the connection that it was asked on. */

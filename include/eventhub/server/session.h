@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "eventhub/base/buf.h"
 #include "eventhub/base/list.h"
 #include "eventhub/server/expiry.h"
 #include "eventhub/store/store.h"
@@ -30,6 +31,7 @@ struct session {
   uint32_t subscription_count;
   uint32_t pending;
   uint32_t pending_reads; /* of these, those whose answers may be long */
+  struct buf kept;        /* a message that asks for a long answer while one is on its way */
   uint64_t last_serial;   /* of its requests to subscribe */
   bool is_leaving;        /* asked to be disconnected: closes when nothing is pending any more */
   struct expiry_item expiry;
@@ -41,9 +43,9 @@ void session_open(struct worker *worker, struct connection *connection, struct t
 void session_on_text(struct session *session, char *data, size_t len);
 void session_free(struct session *session);
 
-/* A request of the session goes to the store, or has come back. While too many are away, or one
- * whose answer may be long (a value, a history), the client is not read: what it asks for next
- * waits in its socket. */
+/* A request of the session goes to the store, or has come back. While too many are away, the client
+ * is not read: what it asks for next waits in its socket. So it is while a message waits that asks
+ * for a long answer (a value, a history) before another such answer has come. */
 void session_request_started(struct session *session, enum store_op op);
 void session_request_finished(struct session *session, enum store_op op);
 

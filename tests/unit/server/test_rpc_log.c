@@ -212,19 +212,47 @@ static void a_batch_sends_history_and_what_came_meanwhile_behind_its_answers(voi
       MESSAGE("1", A("1")) MESSAGE("1", A("2")));
 }
 
-/* Nothing else is read meanwhile: the length of the answer is not known. */
-static void requests_behind_a_read_wait_for_it(void **state) {
+/* What is short is answered meanwhile. */
+static void requests_behind_a_read_do_not_wait_for_it(void **state) {
   (void)state;
   publish("a", 1, 1);
   const struct connection *connection = fixture.broker.workers[0].pool.slots[0];
   peer_send_text(&one, LOG("\"since\":1"));
   peer_send_text(&one, REQUEST("2", "list", "[]"));
   turn(&fixture.broker.workers[0].loop);
+  assert_int_equal(connection->pauses, 0);
+  assert_frames(&one, RESULT("2", "[]") " ");
+  broker_settle(&fixture);
+  assert_frames(&one, LOGGED(A("1"), "true"));
+}
+
+/* The length of the answers is not known: one message's at a time. What comes behind the message
+ * that waits is not read. */
+static void a_read_behind_a_read_waits_for_it_and_so_does_what_follows(void **state) {
+  (void)state;
+  publish("a", 1, 1);
+  const struct connection *connection = fixture.broker.workers[0].pool.slots[0];
+  peer_send_text(&one, LOG("\"since\":1"));
+  peer_send_text(&one, REQUEST("2", "get", "{\"key\":\"none\"}"));
+  peer_send_text(&one, REQUEST("3", "list", "[]"));
+  turn(&fixture.broker.workers[0].loop);
   assert_int_equal(connection->pauses, CONNECTION_PAUSE_READS);
   assert_frames(&one, "");
   broker_settle(&fixture);
   assert_int_equal(connection->pauses, 0);
-  assert_frames(&one, LOGGED(A("1"), "true") RESULT("2", "[]") " ");
+  assert_frames(&one, LOGGED(A("1"), "true")
+                          RESULT("3", "[]") " " INVALID_PARAMS("2", "KVStore: key not found") " ");
+}
+
+static void a_client_that_leaves_with_a_read_kept_leaves_nothing(void **state) {
+  (void)state;
+  publish("a", 1, 1);
+  peer_send_text(&one, LOG("\"since\":1"));
+  peer_send_text(&one, REQUEST("2", "get", "{\"key\":\"none\"}"));
+  turn(&fixture.broker.workers[0].loop);
+  peer_hang_up(&one);
+  broker_settle(&fixture);
+  assert_int_equal(fixture.broker.workers[0].pool.open_count, 0);
 }
 
 /* ---- without ---- */
@@ -265,7 +293,9 @@ int main(void) {
       BROKER_TEST(subscribing_again_with_a_point_brings_history_again),
       BROKER_TEST(an_answer_that_comes_too_late_brings_no_history),
       BROKER_TEST(a_batch_sends_history_and_what_came_meanwhile_behind_its_answers),
-      BROKER_TEST(requests_behind_a_read_wait_for_it),
+      BROKER_TEST(requests_behind_a_read_do_not_wait_for_it),
+      BROKER_TEST(a_read_behind_a_read_waits_for_it_and_so_does_what_follows),
+      BROKER_TEST(a_client_that_leaves_with_a_read_kept_leaves_nothing),
       NO_LOG_TEST(without_an_eventlog_a_subscription_is_live_and_not_recovered),
       TOKEN_TEST(reading_needs_a_token_that_may_read_all_of_it),
   };
