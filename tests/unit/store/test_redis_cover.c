@@ -159,7 +159,7 @@ static void a_cover_may_be_thrown_away_full(void **state) {
 
 /* ---- against a model ---- */
 
-enum { PATTERNS = 300, PATTERN_MAX = 64, STEPS = 1500 };
+enum { PATTERNS = 150, PATTERN_MAX = 64, STEPS = 1200 };
 
 struct model {
   struct redis_cover cover;
@@ -297,8 +297,8 @@ static void run(uint64_t seed, size_t max) {
   model.random = seed;
   redis_cover_init(&model.cover, max);
   for (int i = 0; i < STEPS; i++) {
-    step(&model, i % 500 < 250);
-    if (i % 5 == 0) check(&model);
+    step(&model, i % 400 < 250);
+    if (i % 20 == 0) check(&model);
   }
   empty_in_any_order(&model);
   redis_cover_done(&model.cover);
