@@ -36,7 +36,9 @@ describe('a publish', () => {
     assert.deepEqual([last, BigInt(position)], [id, want.position]);
     assert.equal(BigInt((await bucket.state(''))[0]), want.position);
     const score = await bucket.command('ZSCORE', bucket.index, topic);
-    assert.equal(Number(score), Number(model.topics.get(topic).score));
+    // Scores have 53 bits.
+    const error = Math.abs(Number(score) - Number(model.topics.get(topic).score));
+    assert.ok(error <= Number(score) / 2 ** 50, score);
     return liveText(want);
   }
 
@@ -141,13 +143,15 @@ describe('a publish that is sent again', () => {
   });
 
   inBucket('is refused once its producer was told', async (bucket) => {
-    for (let i = 1; i <= 10; i++) await bucket.publish('a', { told: i - 1 });
+    for (let i = 1; i <= 100; i++) await bucket.publish('a', { told: i - 1 });
+    await bucket.passTime(20n * SECOND); // many are forgotten at a time
+    await bucket.publish('a');
     await bucket.hear();
-    for (let i = 1; i <= 9; i++) {
+    for (let i = 1; i <= 100; i++) {
       await assert.rejects(bucket.publish('a', { sequence: i, told: 0 }), /STALE/);
     }
     assert.deepEqual(await bucket.hear(), []);
-    assert.equal((await bucket.entries('a')).length, 10);
+    assert.equal((await bucket.entries('a')).length, 101);
   });
 
   inBucket('by one producer is none of another', async (bucket) => {
@@ -168,7 +172,7 @@ describe('a publish that is sent again', () => {
   inBucket('costs little memory, and none after a minute', async (bucket) => {
     for (let i = 1; i <= 500; i++) {
       await bucket.publish('a', { told: Math.max(0, i - 6) });
-      assert.ok((await bucket.command('HLEN', bucket.once())) <= 7);
+      assert.ok((await bucket.command('HLEN', bucket.once())) <= 64 + 6 + 2);
     }
     const ms = await bucket.command('PTTL', bucket.once());
     assert.ok(ms > 50_000 && ms <= 60_000, `${ms}`);
@@ -315,15 +319,17 @@ describe('somebody else', () => {
     await bucket.publish('a');
     const [last, at] = await bucket.state('a');
     await bucket.command('XADD', bucket.stream('a'), strange, 'x', 'y');
-    const ids = [await bucket.publish('a'), await bucket.publish('a')];
+    const ids = [await bucket.publish('a')];
+    const score = await bucket.command('ZSCORE', bucket.index, 'a');
+    assert.ok(Number(score) >= Number(parseId(ids[0])[0] * MS), score);
+    ids.push(await bucket.publish('a'));
     assert.ok(compareIds(parseId(ids[0]), parseId(strange)) > 0, `${ids[0]}`);
     assert.ok(compareIds(parseId(ids[1]), parseId(ids[0])) > 0, `${ids}`);
     const [, , first, second] = await bucket.entries('a');
     assert.deepEqual([first.id, second.id], ids);
     assert.deepEqual([first.fields.p, second.fields.p], [last, ids[0]]);
+    assert.equal(first.fields.s, second.fields.q);
     const position = BigInt((await bucket.state('a'))[1]);
-    const score = await bucket.command('ZSCORE', bucket.index, 'a');
-    assert.ok(Number(score) >= Number(parseId(ids[1])[0] * MS), score);
     assert.ok(BigInt(second.fields.q) > BigInt(at) && position > BigInt(second.fields.q));
   }
 

@@ -138,7 +138,7 @@ describe('tending', () => {
       assert.equal(await bucket.tend(day), 0);
       await passHour();
     }
-    await bucket.passTime(MS);
+    await bucket.passTime(SECOND + MS);
     assert.equal(await bucket.tend(day), 2);
     const left = async () => (await bucket.command('HKEYS', bucket.topics)).filter(Boolean).sort();
     assert.deepEqual(await left(), ['ahead', 'long', 'stays', 'young']);

@@ -84,7 +84,7 @@ export class Bucket {
     for (const name of NAMES) {
       let text = readFileSync(new URL(`${name}.lua`, LUA), 'utf8');
       const own = `redis.call('HMGET', '${this.tag}:clock', 's', 'us')`;
-      if (clock === 'own') text = text.replaceAll("redis.call('TIME')", own);
+      if (clock === 'own') text = text.replaceAll(/(redis\.)?call\('TIME'\)/g, own);
       this.shas[name] = await this.command('SCRIPT', 'LOAD', text);
     }
     await this.setClock(this.nowUs);

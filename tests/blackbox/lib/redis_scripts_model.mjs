@@ -13,6 +13,7 @@ import {
 
 const US_PER_MS = 1000n;
 const SPREAD = 64n;
+const AHEAD_US = 1_000_000n; // by which the index is set ahead
 
 export const TOPICS = ['a', 'a/b', 'a/c', 'a/b/c', 'b', 'b-x/c', 'a//b', 'c/b/c'];
 const PATTERNS = ['#', 'a/#', '+/b', 'a/+', '+/b/+', 'a/b/#', 'b-x/+', '+/#'];
@@ -36,10 +37,14 @@ export class Model {
     return this.at;
   }
 
+  ownId(position) {
+    return [position / US_PER_MS, (position % US_PER_MS) * SPREAD + this.number];
+  }
+
   /** include/eventhub/store/id_source.h */
   chooseId(last, wished, position) {
     if (wished !== 0n && wished >= last[0]) return wished > last[0] ? [wished, 0n] : nextId(last);
-    const own = [position / US_PER_MS, (position % US_PER_MS) * SPREAD + this.number];
+    const own = this.ownId(position);
     return compareIds(own, last) > 0 ? own : nextId(last);
   }
 
@@ -57,13 +62,16 @@ export class Model {
     const id = this.chooseId(topic.last, BigInt(wished), position);
     const expires = ttl ? nowUs / US_PER_MS + BigInt(ttl) : 0n;
     const previous = topic.last;
+    const isWished = wished && BigInt(wished) >= previous[0];
     const message = { topic: name, id, position, expires, payload, origin, previous };
     message.previousPosition = topic.position;
+    message.saysPosition = !isWished && compareIds(id, this.ownId(position)) === 0;
     topic.messages.push(message);
     topic.last = id;
     topic.position = position;
     const byId = id[0] * 1000n + 999n;
-    topic.score = byId > position ? byId : position;
+    const reached = byId > position ? byId : position;
+    if (reached > topic.score) topic.score = reached + AHEAD_US;
     return message;
   }
 
@@ -109,7 +117,7 @@ export function entryFields(one) {
   const fields = { e: String(one.expires), p: formatId(one.previous), m: one.payload };
   if (one.origin) fields.o = one.origin;
   if (one.previousPosition !== positionOf(one.previous)) fields.q = String(one.previousPosition);
-  if (one.position !== positionOf(one.id)) fields.s = String(one.position);
+  if (!one.saysPosition) fields.s = String(one.position);
   return fields;
 }
 
