@@ -171,6 +171,8 @@ static void set_socket_options(const struct redis_conn *conn) {
 static void settle(struct redis_conn *conn) {
   if (conn->is_doomed && conn->context != NULL) redisAsyncFree(conn->context);
   if (conn->context != NULL || conn->state == REDIS_CONN_DOWN) return;
+  if (conn->had_come_up) conn->down_ms = conn->loop->now_ms;
+  conn->had_come_up = false;
   conn->state = REDIS_CONN_DOWN;
   conn->is_doomed = false;
   conn->owed = conn->waiting_count = 0;
@@ -191,6 +193,7 @@ static void on_ready(struct loop_io *io, uint32_t events) {
 static void greeted(struct redis_conn *conn) {
   if (--conn->greetings > 0 || conn->is_doomed) return;
   conn->state = REDIS_CONN_UP;
+  conn->had_come_up = true;
   conn->reason[0] = '\0';
   conn->handler->on_up(conn);
 }
@@ -376,6 +379,10 @@ void redis_conn_flush(struct redis_conn *conn) {
   settle(conn);
 }
 
+bool redis_conn_is_gone(const struct redis_conn *conn) {
+  return conn->state != REDIS_CONN_UP && conn->loop->now_ms - conn->down_ms >= REDIS_CONN_GONE_MS;
+}
+
 void redis_conn_check(struct redis_conn *conn) {
   bool is_owed = conn->state == REDIS_CONN_OPENING || conn->owed > 0;
   if (!is_owed || conn->loop->now_ms - conn->waiting_ms < REDIS_CONN_SILENCE_MS) return;
@@ -394,6 +401,7 @@ void redis_conn_init(struct redis_conn *conn, struct loop *loop, const struct re
                               .config = config,
                               .handler = handler,
                               .with_scripts = with_scripts,
+                              .down_ms = loop->now_ms,
                               .state = REDIS_CONN_DOWN};
 }
 

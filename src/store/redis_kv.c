@@ -103,9 +103,14 @@ static void run(struct store_backend *backend, struct store_request *request,
     store_finish(request, STORE_DISABLED);
     return;
   }
+  struct redis_lane *lane = redis_lane_of(redis, redis_bucket_of(request->kv.key));
+  if (redis_conn_is_gone(&lane->conn)) {
+    store_finish(request, STORE_UNAVAILABLE);
+    return;
+  }
   struct redis_kv *kv = x_calloc(1, sizeof *kv);
   redis_call_begin(&kv->call, redis, request, on_timeout);
-  redis_lane_submit(redis_lane_of(redis, redis_bucket_of(request->kv.key)), &kv->command, type);
+  redis_lane_submit(lane, &kv->command, type);
 }
 
 void redis_run_kv_get(struct store_backend *backend, struct store_request *request) {

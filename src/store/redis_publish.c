@@ -231,9 +231,14 @@ void redis_publish_flush(struct redis *redis) {
 
 void redis_run_publish(struct store_backend *backend, struct store_request *request) {
   struct redis *redis = redis_of(backend);
+  unsigned bucket = redis_bucket_of(message_topic(request->publish.message));
+  if (redis_conn_is_gone(&redis_lane_of(redis, bucket)->conn)) {
+    store_finish(request, STORE_UNAVAILABLE);
+    return;
+  }
   struct redis_publish *publish = x_calloc(1, sizeof *publish);
   redis_call_begin(&publish->call, redis, request, on_timeout);
-  publish->bucket = redis_bucket_of(message_topic(request->publish.message));
+  publish->bucket = bucket;
   const struct token_limit *limit = request->publish.limit;
   if (limit != NULL) publish->limit_bucket = redis_bucket_of(limit->topic);
   if (must_wait(publish)) {

@@ -275,6 +275,10 @@ void redis_run_read_log(struct store_backend *backend, struct store_request *req
     store_finish(request, STORE_DISABLED);
     return;
   }
+  if (redis_conn_is_gone(&redis->pubsub)) { /* no marks come */
+    store_finish(request, STORE_UNAVAILABLE);
+    return;
+  }
   struct redis_read *read = x_calloc(1, sizeof *read);
   redis_call_begin(&read->call, redis, request, on_timeout);
   list_init(&read->parts);

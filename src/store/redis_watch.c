@@ -385,6 +385,10 @@ static void on_timeout(struct redis_call *call) {
 void redis_run_watch(struct store_backend *backend, struct store_request *request) {
   struct redis *redis = redis_of(backend);
   struct redis_watches *watches = &redis->watches;
+  if (redis_conn_is_gone(&redis->pubsub)) {
+    store_finish(request, STORE_UNAVAILABLE);
+    return;
+  }
   struct map_node *node = map_find(&watches->by_text, request->watch.filter);
   struct redis_watch *watch =
       node != NULL ? watch_of(node) : add_watch(redis, request->watch.filter);

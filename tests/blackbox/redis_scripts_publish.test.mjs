@@ -161,12 +161,13 @@ describe('a publish that is sent again', () => {
     assert.equal(await bucket.publish('a', { producer: 'you', sequence: 1, told: 0 }), ids[1]);
   });
 
-  inBucket('that the limit refused may pass later', async (bucket) => {
+  inBucket('that the limit refused is refused again, also when there is room', async (bucket) => {
     const options = { limit: [1, 1000] };
     await bucket.publish('a', options);
     assert.equal(await bucket.publish('a', { ...options, sequence: 2, told: 1 }), 0);
     await bucket.passTime(SECOND);
-    assert.notEqual(await bucket.publish('a', { ...options, sequence: 2, told: 1 }), 0);
+    assert.equal(await bucket.publish('a', { ...options, sequence: 2, told: 1 }), 0);
+    assert.notEqual(await bucket.publish('a', { ...options, sequence: 3, told: 2 }), 0);
   });
 
   inBucket('costs little memory, and none after a minute', async (bucket) => {
@@ -185,7 +186,7 @@ describe('a publish that is sent again', () => {
     await bucket.publish('a', { sequence: many + 1, told: many });
     const stats = await bucket.redis.info('commandstats');
     assert.ok(!stats.cmdstat_hdel || Number(/calls=(\d+)/.exec(stats.cmdstat_hdel)[1]) < 100);
-  }, { todo: 'publish.lua deletes all sequences up to the one told, there or not' });
+  });
 });
 
 describe('a rate limit', () => {
@@ -339,12 +340,10 @@ describe('somebody else', () => {
 
   inBucket('who has used up a millisecond is gone behind', (bucket) =>
     goOnBehind(bucket, `${NOW_MS + 1_000_000n}-${SEQ_MAX}`),
-    { todo: 'sequences over 53 bits' },
   );
 
   inBucket('whose sequence is over 53 bits is gone behind', (bucket) =>
     goOnBehind(bucket, `${NOW_MS + 1_000_000n}-${(1n << 53n) + 1n}`),
-    { todo: 'sequences over 53 bits' },
   );
 
   for (const garbage of ['', 'x', '5', '5-5', '5-5 x 0', '5-5 6 7 8', '-', '0-0 0 0', '\n']) {
@@ -373,7 +372,7 @@ describe('somebody else', () => {
     await bucket.command('HDEL', bucket.topics, '');
     await bucket.publish('a');
     assert.ok(BigInt((await bucket.state('a'))[1]) > BigInt(last));
-  }, { todo: 'positions of a topic go back, and brokers refuse the message' });
+  });
 
   inBucket('who makes the stream something else stops the topic only', async (bucket) => {
     await bucket.command('SET', bucket.stream('a'), 'x');

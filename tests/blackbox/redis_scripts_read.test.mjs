@@ -17,7 +17,6 @@ import { Run } from './lib/redis_scripts_model.mjs';
 const MS = 1000n;
 const SECOND = 1000n * MS;
 const HOUR_MS = 3_600_000;
-const FORGETFUL = 'publish.lua begins anew where a topic was forgotten';
 
 describe('a read', () => {
   async function agree(bucket, seed, options, steps = 800) {
@@ -60,11 +59,9 @@ describe('a read', () => {
   );
   inBucket('of so many bytes of messages that expire agrees with the model', (b) =>
     agree(b, 9, { ttls: [500, 4000], leap: 1_000_000, reads: (pick) => ({ bytes: pick(400) }) }),
-    { todo: 'read.lua counts the bytes of what has expired' },
   );
   inBucket('of topics that were forgotten agrees with the model', (b) =>
     agree(b, 10, { ttls: [500, 2000], leap: 5_000_000, tends: true }, 2000),
-    { todo: FORGETFUL },
   );
 
   inBucket('is cut where its mark comes', async (bucket) => {
@@ -216,7 +213,7 @@ describe('a read', () => {
       assert.equal(await missing(bucket, id), true);
       await bucket.publish('a', { ttl: 10_000 });
       assert.equal(await missing(bucket, id), true);
-    }, { todo: FORGETFUL });
+    });
 
     for (const at of [0, 1, 2]) {
       inBucket(`misses message ${at} of 3 that somebody deleted`, async (bucket) => {
@@ -224,7 +221,7 @@ describe('a read', () => {
         for (let i = 0; i < 3; i++) ids.push(await bucket.publish('a'));
         await bucket.command('XDEL', bucket.stream('a'), ids[at]);
         assert.equal(await missing(bucket, ids[0]), true);
-      }, { todo: at && 'read.lua trusts that nobody deletes messages' });
+      });
     }
 
     inBucket('misses what is behind a state that is none', async (bucket) => {
@@ -232,7 +229,7 @@ describe('a read', () => {
       const id = await bucket.publish('a');
       await bucket.command('HSET', bucket.topics, 'a', 'garbage');
       assert.equal(await missing(bucket, id), true);
-    }, { todo: 'read.lua takes a state that is none for a topic without messages' });
+    });
 
     inBucket('misses what was in a stream that somebody deleted', async (bucket) => {
       const id = await bucket.publish('a');
@@ -275,7 +272,7 @@ describe('a read', () => {
         }
         const { found } = await bucket.read('a');
         assert.deepEqual(found.map((one) => one.id), [...ids].reverse());
-      }, { todo: 'numbers over 53 bits' });
+      });
     }
 
     inBucket('survives whatever fields there are', async (bucket) => {

@@ -36,6 +36,7 @@ enum {
   /* A Redis that owes an answer for so long is away. One is asked for every half second, so that a
    * Redis that hangs is found out within 3 seconds. */
   REDIS_CONN_SILENCE_MS = 2500,
+  REDIS_CONN_GONE_MS = 2000,
   REDIS_CONN_REASON_MAX = 192
 };
 
@@ -63,7 +64,8 @@ struct redis_conn {
   struct redisAsyncContext *context; /* NULL = down */
   struct loop_io io;
   uint32_t events; /* that the loop watches */
-  bool is_connected, had_been_up, wants_write, is_doomed;
+  bool is_connected, wants_write, is_doomed;
+  bool had_come_up;              /* this time */
   struct redis_waiting *waiting; /* a ring of those who are owed an answer, in order */
   uint32_t first_waiting, waiting_count, waiting_cap;
   uint32_t owed;      /* answers and confirmations */
@@ -72,7 +74,9 @@ struct redis_conn {
   void *on_message_context;
   uint64_t waiting_ms; /* since when it is owed something without a byte having come */
   char reason[REDIS_CONN_REASON_MAX];
+  uint64_t down_ms; /* since when it is not up */
   /* The owner's, for making it again. */
+  bool had_been_up; /* ever */
   uint64_t retry_at_ms;
   uint32_t backoff_ms;
 };
@@ -101,6 +105,8 @@ void redis_conn_load_scripts(struct redis_conn *conn);
 
 /* End of the turn: writes, and ends what is to end. */
 void redis_conn_flush(struct redis_conn *conn);
+/* Has it been down for so long that one should not wait for it? */
+bool redis_conn_is_gone(const struct redis_conn *conn);
 /* Now and then: drops a connection that is owed an answer for too long. */
 void redis_conn_check(struct redis_conn *conn);
 

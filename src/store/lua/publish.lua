@@ -14,7 +14,7 @@ local call, format, match, floor = redis.call, string.format, string.match, math
 local topic = ARGV[3]
 
 local sent = call('HMGET', KEYS[4], ARGV[1], 'a', 't')
-if sent[1] then return sent[1] end
+if sent[1] then return sent[1] ~= '0' and sent[1] or 0 end
 local told = tonumber(ARGV[2])
 local settled = tonumber(sent[2]) or told
 if tonumber(ARGV[1]) <= settled then
@@ -25,12 +25,36 @@ local time = call('TIME')
 local position = time[1] * 1000000 + time[2]
 local now_ms = floor(position / 1000)
 
+-- Notes what became of this publish, for when it is sent again. What a producer knows to be settled
+-- is forgotten, many at a time.
+local function remember(result)
+  if sent[2] and told - settled < 64 and now_ms - (tonumber(sent[3]) or 0) < 20000 then
+    call('HSET', KEYS[4], ARGV[1], result)
+    return
+  end
+  call('HMSET', KEYS[4], ARGV[1], result, 'a', ARGV[2], 't', now_ms)
+  if told - settled > 1000 then
+    -- Most are not there.
+    for _, old in ipairs(call('HKEYS', KEYS[4])) do
+      if (tonumber(old) or math.huge) <= told then call('HDEL', KEYS[4], old) end
+    end
+  elseif told > settled then
+    local old = {}
+    for sequence = settled + 1, told do old[#old + 1] = format('%d', sequence) end
+    call('HDEL', KEYS[4], unpack(old))
+  end
+  call('PEXPIRE', KEYS[4], 60000)
+end
+
 if KEYS[5] then
   local length = tonumber(ARGV[12])
   local window = format('%d', floor(now_ms / length))
   local use = call('HMGET', KEYS[5], 'w', 'n')
   local count = use[1] == window and tonumber(use[2]) or 0
-  if count >= tonumber(ARGV[11]) then return 0 end
+  if count >= tonumber(ARGV[11]) then
+    remember('0')
+    return 0
+  end
   call('HMSET', KEYS[5], 'w', window, 'n', count + 1)
   call('PEXPIRE', KEYS[5], length)
 end
@@ -42,7 +66,13 @@ local at, rest = match(state[1] or '', '^(%d+) (%d+ %d+%-%d+)$')
 if at and tonumber(at) >= position then position = at + 1 end
 local last, last_ms, last_n, last_at, kept, indexed =
   match(state[2] or '', '^((%d+)%-(%d+)) (%d+) (%-?%d+) (%d+)$')
-if not last then last, last_ms, last_n, last_at, kept, indexed = '0-0', 0, 0, '0', '0', '0' end
+if not last then
+  -- A topic that is new may be one that was forgotten: it goes on above all that were.
+  last, last_ms, last_n = match(rest or '', '((%d+)%-(%d+))$')
+  if not last then last, last_ms, last_n = '0-0', 0, 0 end
+  last_at, kept, indexed = '0', '0', '0'
+end
+if tonumber(last_at) >= position then position = last_at + 1 end
 last_ms, last_n = tonumber(last_ms), tonumber(last_n)
 
 local wished = tonumber(ARGV[9])
@@ -97,6 +127,7 @@ if max >= 0 then
       if info[i] == 'last-generated-id' then ms, n = match(info[i + 1], '^(%d+)%-(%d+)$') end
     end
     ms, n = tonumber(ms), tonumber(n) + 1
+    if n > 9007199254740991 then ms, n = ms + 1, 0 end
     id = format('%d-%d', ms, n)
     entry[max > 0 and 6 or 3], entry[size + 1], entry[size + 2] = id, 's', position_text
     call(unpack(entry))
@@ -135,17 +166,5 @@ call('HMSET', KEYS[2], '', position_text .. ' ' .. (rest or format('%d 0-0', now
   topic, id .. ' ' .. position_text .. ' ' .. kept .. ' ' .. indexed)
 call('PUBLISH', ARGV[4], '1 ' .. id .. ' ' .. position_text .. ' ' .. last .. ' ' .. last_at .. ' ' ..
   expires_text .. ' ' .. #ARGV[7] .. '\n' .. ARGV[7] .. ARGV[6])
-
--- What a producer knows to be settled is forgotten, many at a time.
-if not sent[2] or told - settled >= 64 or now_ms - (tonumber(sent[3]) or 0) >= 20000 then
-  call('HMSET', KEYS[4], ARGV[1], id, 'a', ARGV[2], 't', now_ms)
-  for first = settled + 1, told, 500 do
-    local old = {}
-    for sequence = first, math.min(first + 499, told) do old[#old + 1] = format('%d', sequence) end
-    call('HDEL', KEYS[4], unpack(old))
-  end
-  call('PEXPIRE', KEYS[4], 60000)
-else
-  call('HSET', KEYS[4], ARGV[1], id)
-end
+remember(id)
 return id

@@ -50,15 +50,18 @@ local cursors = {}
 
 local function add_topic(topic, state)
   local last = string.match(state or '', '^(%d+%-%d+) ')
-  if not last then return end
+  if not last then
+    if state then is_missing = true end
+    return
+  end
   local key = ARGV[8] .. topic
   if is_old and not is_known then
     is_known = last == seen or #redis.call('XRANGE', key, seen, seen, 'COUNT', 1) > 0
   end
   local ms, n = id_of(last)
   if is_before(ms, n, first_ms, first_n) then return end
-  cursors[#cursors + 1] =
-    {topic = topic, key = key, ms = ms, n = n, chunk = {}, place = 1, size = 8, taken = 0, to = '+'}
+  cursors[#cursors + 1] = {topic = topic, key = key, ms = ms, n = n, owed = last, chunk = {},
+    place = 1, size = 8, taken = 0, to = '+'}
 end
 
 local function sift(i)
@@ -98,20 +101,17 @@ end
 local function entry_of(cursor)
   if cursor.place <= #cursor.chunk then return cursor.chunk[cursor.place] end
   if cursor.is_whole then
-    local before = string.match(cursor.oldest or '', '^%d+%-%d+$')
-    local ms, n = id_of(before or ARGV[2])
+    local ms, n = id_of(cursor.owed)
     if not is_before(ms, n, first_ms, first_n) then is_missing = true end
     return nil
   end
+  -- From the last one on, once more: ids may have more digits than numbers here.
   cursor.chunk = redis.call('XREVRANGE', cursor.key, cursor.to, ARGV[2], 'COUNT', cursor.size)
-  cursor.place, cursor.is_whole = 1, #cursor.chunk < cursor.size
+  cursor.is_whole = #cursor.chunk < cursor.size
+  cursor.place = cursor.to ~= '+' and #cursor.chunk > 0 and cursor.chunk[1][1] == cursor.to and 2 or 1
   cursor.size = math.min(cursor.size * 2, 128)
   if #cursor.chunk > 0 then
-    local oldest = cursor.chunk[#cursor.chunk]
-    local ms, n = id_of(oldest[1])
-    cursor.oldest = field(oldest[2], 'p')
-    cursor.to = n > 0 and string.format('%.0f-%.0f', ms, n - 1) or
-      string.format('%.0f-18446744073709551615', ms - 1)
+    cursor.to = cursor.chunk[#cursor.chunk][1]
   end
   return entry_of(cursor)
 end
@@ -148,14 +148,19 @@ while #cursors > 0 do
       break
     else
       local expires = tonumber(string.match(field(entry[2], 'e'), '^%d+$')) or 0
-      bytes = bytes + #field(entry[2], 'm')
+      local before = string.match(field(entry[2], 'p'), '^%d+%-%d+$')
+      if before then
+        if entry[1] ~= top.owed then is_missing = true end
+        top.owed = before
+      end
       top.place, top.taken = top.place + 1, top.taken + 1
       if expires ~= 0 and expires <= now_ms then
         is_missing = true
-      elseif bytes > max_bytes then
+      elseif bytes + #field(entry[2], 'm') > max_bytes then
         is_missing = true
         break
       else
+        bytes = bytes + #field(entry[2], 'm')
         answer[#answer + 1] = top.topic
         answer[#answer + 1] = entry
         count = count + 1

@@ -231,6 +231,5 @@ export async function withBucket(run, { number, clock, on } = {}) {
   }
 }
 
-/** A test with a bucket of its own. todo: what is wrong with the scripts, so that it fails. */
-export const inBucket = (name, run, { todo, ...options } = {}) =>
-  test(name, { todo }, () => withBucket(run, options));
+/** A test with a bucket of its own. */
+export const inBucket = (name, run, options = {}) => test(name, () => withBucket(run, options));
