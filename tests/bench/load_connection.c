@@ -54,6 +54,7 @@ void load_connection_flush(struct load_connection *connection) {
 
 void load_connection_publish(struct load_connection *connection,
                              const struct load_message *message) {
+  connection->unanswered++;
   load_append_publish(&connection->out, connection->shared->options->protocol, message);
 }
 
@@ -84,6 +85,16 @@ static bool is_error(struct slice payload) {
   return slice_starts_with(payload, SLICE("{\"error\""));
 }
 
+static void on_answer(struct load_connection *connection, struct slice payload) {
+  struct load_shared *shared = connection->shared;
+  connection->unanswered--;
+  if (is_error(payload)) {
+    shared->refused++;
+  } else {
+    shared->acknowledged++;
+  }
+}
+
 static void on_text(struct load_connection *connection, struct slice payload) {
   struct load_shared *shared = connection->shared;
   if (connection->state == LOAD_SUBSCRIBING) {
@@ -93,7 +104,7 @@ static void on_text(struct load_connection *connection, struct slice payload) {
       become_ready(connection);
     }
   } else if (connection->is_publisher && shared->options->protocol == LOAD_BROKER) {
-    if (is_error(payload)) shared->refused++;
+    on_answer(connection, payload);
   } else {
     on_delivery(shared, payload);
   }
@@ -200,8 +211,10 @@ static void set_socket_options(int fd) {
 
 static int start_connecting(struct load_connection *connection) {
   const struct load_shared *shared = connection->shared;
+  const struct load_options *options = shared->options;
+  uint32_t port = connection->is_publisher ? options->port : options->subscribe_port;
   struct sockaddr_in address = {.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)shared->options->port),
+                                .sin_port = htons((uint16_t)port),
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = connection};
   int failed = connect(connection->fd, (const struct sockaddr *)&address, sizeof address);

@@ -36,7 +36,8 @@ struct load_shared {
   uint32_t lost;
   uint64_t delivered;     /* messages that arrived at subscribers */
   uint64_t payload_bytes; /* of those */
-  uint64_t refused;       /* requests answered with an error */
+  uint64_t acknowledged;  /* publishes answered without an error */
+  uint64_t refused;       /* publishes answered with one */
   /* Where delays go, of messages due at measure_from_ns or later; NULL: they are not looked at. */
   struct load_latency *latency;
   uint64_t measure_from_ns;
@@ -49,8 +50,9 @@ struct load_connection {
   bool is_publisher;
   bool wants_out; /* epoll watches for room to write */
   uint32_t topic;
-  struct buf in;  /* a frame, or an answer to the handshake, that is not whole yet */
-  struct buf out; /* what the socket did not take yet */
+  uint32_t unanswered; /* publishes; the floor answers none */
+  struct buf in;       /* a frame, or an answer to the handshake, that is not whole yet */
+  struct buf out;      /* what the socket did not take yet */
 };
 
 /* Starts connecting. 0, or ERR_SYSTEM: no descriptor or no port left, errno says why. The

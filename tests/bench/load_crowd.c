@@ -133,17 +133,26 @@ uint32_t load_crowd_fan(const struct load_crowd *crowd) {
   return options->subscribers / options->topics + more;
 }
 
-void load_crowd_publish(struct load_crowd *crowd, uint64_t due_ns) {
+struct load_connection *load_crowd_publisher(const struct load_crowd *crowd, uint32_t index) {
+  return &crowd->connections[crowd->shared.options->subscribers + index];
+}
+
+void load_crowd_publish_by(struct load_crowd *crowd, struct load_connection *publisher,
+                           uint64_t due_ns) {
   const struct load_options *options = crowd->shared.options;
   uint64_t number = crowd->published;
-  uint32_t publisher = options->subscribers + (uint32_t)(number % options->publishers);
   struct load_message message = {.id = number + 1,
                                  .due_ns = due_ns,
                                  .topic = (uint32_t)(number % options->topics),
                                  .size = options->size};
   crowd->expected += load_crowd_fan(crowd);
   crowd->published++;
-  load_connection_publish(&crowd->connections[publisher], &message);
+  load_connection_publish(publisher, &message);
+}
+
+void load_crowd_publish(struct load_crowd *crowd, uint64_t due_ns) {
+  uint32_t turn = (uint32_t)(crowd->published % crowd->shared.options->publishers);
+  load_crowd_publish_by(crowd, load_crowd_publisher(crowd, turn), due_ns);
 }
 
 void load_crowd_flush(struct load_crowd *crowd) {
@@ -160,4 +169,9 @@ uint64_t load_crowd_segments(const struct load_crowd *crowd) {
 
 uint64_t load_crowd_outstanding(const struct load_crowd *crowd) {
   return crowd->expected - crowd->shared.delivered;
+}
+
+uint64_t load_crowd_unanswered(const struct load_crowd *crowd) {
+  if (crowd->shared.options->protocol == LOAD_FLOOR) return 0;
+  return crowd->published - crowd->shared.acknowledged - crowd->shared.refused;
 }

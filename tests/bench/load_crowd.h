@@ -1,7 +1,7 @@
 /* All connections of a run, the loop that serves them, and the messages that go through them.
  *
- * Message k is published by publisher k % publishers to topic k % topics, so that every topic has
- * its turn. Owns its connections. One thread. */
+ * Message k is published by publisher k % publishers, or by who has room for it (LOAD_PUBLISH), to
+ * topic k % topics, so that every topic has its turn. Owns its connections. One thread. */
 #ifndef EVENTHUB_BENCH_LOAD_CROWD_H
 #define EVENTHUB_BENCH_LOAD_CROWD_H
 
@@ -32,9 +32,11 @@ int load_crowd_open(struct load_crowd *crowd);
 /* Serves the connections until something happened, or the time (clock_monotonic_ns) has come. */
 void load_crowd_wait(struct load_crowd *crowd, uint64_t until_ns);
 
-/* Queues the next message, stamped with the time at which it was due; load_crowd_flush sends what
- * the publishers have queued. */
+/* Queues the next message, stamped with the time at which it was due, at the publisher whose turn
+ * it is or at the one given; load_crowd_flush sends what the publishers have queued. */
 void load_crowd_publish(struct load_crowd *crowd, uint64_t due_ns);
+void load_crowd_publish_by(struct load_crowd *crowd, struct load_connection *publisher,
+                           uint64_t due_ns);
 void load_crowd_flush(struct load_crowd *crowd);
 
 /* Deliveries that the next message makes. */
@@ -45,5 +47,11 @@ uint64_t load_crowd_segments(const struct load_crowd *crowd);
 
 /* Deliveries that are still on their way, or lost. */
 uint64_t load_crowd_outstanding(const struct load_crowd *crowd);
+
+/* Publishes of a broker's clients that have no answer yet. */
+uint64_t load_crowd_unanswered(const struct load_crowd *crowd);
+
+/* Publisher `index`, from 0. */
+struct load_connection *load_crowd_publisher(const struct load_crowd *crowd, uint32_t index);
 
 #endif

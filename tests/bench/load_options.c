@@ -11,14 +11,14 @@
 
 #include "load_protocol.h"
 
-enum option_kind { OPTION_COUNT, OPTION_REAL };
+enum option_kind { OPTION_COUNT, OPTION_REAL, OPTION_PIDS };
 
 struct option_row {
   const char *name;
   enum option_kind kind;
-  size_t offset; /* of a uint32_t, or of a double */
+  size_t offset; /* of a uint32_t, a double or a struct load_beside */
   double min, max;
-  const char *fallback; /* NULL: must be given */
+  const char *fallback; /* NULL: none */
   const char *help;
 };
 
@@ -26,12 +26,18 @@ struct option_row {
 
 static const struct option_row rows[] = {
     {"--port", OPTION_COUNT, FIELD(port), 1, 65535, NULL, "of the server, on 127.0.0.1"},
+    {"--subscribe-port", OPTION_COUNT, FIELD(subscribe_port), 1, 65535, NULL,
+     "of another node, for the subscribers"},
     {"--pid", OPTION_COUNT, FIELD(pid), 1, INT32_MAX, NULL, "of the server"},
-    {"--subscribers", OPTION_COUNT, FIELD(subscribers), 1, 1000000, "1000", "connections"},
+    {"--beside", OPTION_PIDS, FIELD(beside), 1, INT32_MAX, NULL,
+     "of another process whose CPU counts; again for more"},
+    {"--subscribers", OPTION_COUNT, FIELD(subscribers), 1, 1000000, "1000",
+     "connections, not for publish"},
     {"--publishers", OPTION_COUNT, FIELD(publishers), 1, 1000, "1", "connections, not for idle"},
     {"--topics", OPTION_COUNT, FIELD(topics), 1, 1000000, "1", "not for idle: one each"},
     {"--size", OPTION_COUNT, FIELD(size), LOAD_MESSAGE_MIN, 1 << 20, "64", "bytes of a message"},
-    {"--window", OPTION_COUNT, FIELD(window), 1, 100000, "64", "fanout: messages on their way"},
+    {"--window", OPTION_COUNT, FIELD(window), 1, 100000, "64",
+     "fanout: messages on their way; publish: of each publisher"},
     {"--rate", OPTION_REAL, FIELD(rate), 0.001, 1e6, "20", "rate: messages a second"},
     {"--duration", OPTION_REAL, FIELD(duration_s), 0.1, 3600, "5", "seconds that are measured"},
     {"--warmup", OPTION_REAL, FIELD(warmup_s), 0, 3600, "1", "seconds before them"},
@@ -40,6 +46,7 @@ static const struct option_row rows[] = {
 static const char *const work_names[] = {
     [LOAD_FANOUT] = "fanout",
     [LOAD_RATE] = "rate",
+    [LOAD_PUBLISH] = "publish",
     [LOAD_IDLE] = "idle",
 };
 
@@ -57,11 +64,11 @@ const char *load_protocol_name(enum load_protocol protocol) {
 }
 
 void load_options_help(void) {
-  printf("usage: eventhub-load fanout|rate|idle --port N --pid N [OPTIONS]\n\n"
-         "  --floor         the server is eventhub-floor, not a broker\n"
-         "  --json          one JSON object instead of a line\n");
+  printf("usage: eventhub-load fanout|rate|publish|idle --port N --pid N [OPTIONS]\n\n"
+         "  --floor          the server is eventhub-floor, not a broker\n"
+         "  --json           one JSON object instead of a line\n");
   for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-    printf("  %-15s %s%s%s%s\n", rows[i].name, rows[i].help, rows[i].fallback ? " (" : "",
+    printf("  %-16s %s%s%s%s\n", rows[i].name, rows[i].help, rows[i].fallback ? " (" : "",
            rows[i].fallback ? rows[i].fallback : "", rows[i].fallback ? ")" : "");
 }
 
@@ -72,23 +79,36 @@ static const struct option_row *find_row(const char *name) {
   return NULL;
 }
 
+static int add_beside(struct load_beside *beside, uint32_t pid) {
+  if (beside->count == LOAD_BESIDE_MAX) {
+    fprintf(stderr, "eventhub-load: --beside: no more than %d\n", LOAD_BESIDE_MAX);
+    return ERR_INVALID;
+  }
+  beside->pids[beside->count++] = pid;
+  return 0;
+}
+
+static int store_value(struct load_options *options, const struct option_row *row, double value) {
+  void *field = (char *)options + row->offset;
+  switch (row->kind) {
+  case OPTION_COUNT: *(uint32_t *)field = (uint32_t)value; break;
+  case OPTION_REAL: *(double *)field = value; break;
+  case OPTION_PIDS: return add_beside(field, (uint32_t)value);
+  }
+  return 0;
+}
+
 static int set_value(struct load_options *options, const struct option_row *row, const char *text) {
   char *end = NULL;
   double value = strtod(text, &end);
   bool is_allowed = end != text && *end == '\0' && value >= row->min && value <= row->max;
-  if (is_allowed && row->kind == OPTION_COUNT) is_allowed = value == (double)(uint32_t)value;
+  if (is_allowed && row->kind != OPTION_REAL) is_allowed = value == (double)(uint32_t)value;
   if (!is_allowed) {
     fprintf(stderr, "eventhub-load: %s %s: allowed is %g to %g\n", row->name, text, row->min,
             row->max);
     return ERR_INVALID;
   }
-  void *field = (char *)options + row->offset;
-  if (row->kind == OPTION_REAL) {
-    *(double *)field = value;
-  } else {
-    *(uint32_t *)field = (uint32_t)value;
-  }
-  return 0;
+  return store_value(options, row, value);
 }
 
 static int set_work(struct load_options *options, const char *name) {
@@ -115,8 +135,12 @@ static int check(const struct load_options *options) {
     fprintf(stderr, "eventhub-load: --port and --pid must be given\n");
     return ERR_INVALID;
   }
-  if (options->topics > options->subscribers) {
+  if (options->work != LOAD_PUBLISH && options->topics > options->subscribers) {
     fprintf(stderr, "eventhub-load: more topics than subscribers\n");
+    return ERR_INVALID;
+  }
+  if (options->work == LOAD_PUBLISH && options->protocol == LOAD_FLOOR) {
+    fprintf(stderr, "eventhub-load: the floor answers no publish\n");
     return ERR_INVALID;
   }
   return 0;
@@ -124,6 +148,8 @@ static int check(const struct load_options *options) {
 
 /* An idle crowd publishes nothing, and each of it has a topic of its own. */
 static void apply_work(struct load_options *options) {
+  if (options->subscribe_port == 0) options->subscribe_port = options->port;
+  if (options->work == LOAD_PUBLISH) options->subscribers = 0;
   if (options->work != LOAD_IDLE) return;
   options->publishers = 0;
   options->topics = options->subscribers;

@@ -6,9 +6,10 @@
 #include <stdint.h>
 
 enum load_work {
-  LOAD_FANOUT, /* closed loop: as fast as the server goes, `window` messages on their way */
-  LOAD_RATE,   /* open loop: `rate` messages a second, whatever the server does */
-  LOAD_IDLE    /* every subscriber on a topic of its own, and nothing is published */
+  LOAD_FANOUT,  /* closed loop: as fast as the server goes, `window` messages on their way */
+  LOAD_RATE,    /* open loop: `rate` messages a second, whatever the server does */
+  LOAD_PUBLISH, /* closed loop, nobody subscribes: `window` unanswered requests per publisher */
+  LOAD_IDLE     /* every subscriber on a topic of its own, and nothing is published */
 };
 
 enum load_protocol {
@@ -16,11 +17,21 @@ enum load_protocol {
   LOAD_FLOOR   /* every message goes to every connection, the publisher's too */
 };
 
+enum { LOAD_BESIDE_MAX = 8 };
+
+/* Processes whose CPU time is reported beside the server's. */
+struct load_beside {
+  uint32_t pids[LOAD_BESIDE_MAX];
+  uint32_t count;
+};
+
 struct load_options {
   enum load_work work;
   enum load_protocol protocol;
-  uint32_t port; /* on 127.0.0.1 */
-  uint32_t pid;  /* of the server, for what it costs */
+  uint32_t port;           /* on 127.0.0.1 */
+  uint32_t subscribe_port; /* where the subscribers are: `port`, or that of another node */
+  uint32_t pid;            /* of the server at `port`, for what it costs */
+  struct load_beside beside;
   uint32_t subscribers;
   uint32_t publishers;
   uint32_t topics; /* subscriber n has topic n % topics, message k goes to topic k % topics */

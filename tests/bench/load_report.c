@@ -9,11 +9,14 @@
 struct figures {
   double seconds;
   double published_per_s;
+  double acknowledged_per_s;
   double delivered_per_s;
   double delivered_per_send;  /* how many messages leave together */
   double payload_bytes;       /* of a delivery */
   double cpu_us_per_delivery; /* the server's, as all below unless they say otherwise */
-  double cpu_percent;         /* of one processor */
+  double cpu_us_per_publish;  /* that was acknowledged */
+  double client_cpu_us_per_publish;
+  double cpu_percent; /* of one processor */
   double client_cpu_percent;
   double resident_kb;
   double resident_kb_per_connection;
@@ -32,16 +35,29 @@ struct figure_row {
   { #name, offsetof(struct figures, name) }
 
 static const struct figure_row rows[] = {
-    FIGURE(seconds),         FIGURE(published_per_s),
-    FIGURE(delivered_per_s), FIGURE(delivered_per_send),
-    FIGURE(payload_bytes),   FIGURE(cpu_us_per_delivery),
-    FIGURE(cpu_percent),     FIGURE(client_cpu_percent),
-    FIGURE(resident_kb),     FIGURE(resident_kb_per_connection),
-    FIGURE(connects_per_s),  FIGURE(cpu_us_per_connect),
-    FIGURE(p50_ms),          FIGURE(p90_ms),
-    FIGURE(p99_ms),          FIGURE(p999_ms),
-    FIGURE(max_ms),          FIGURE(lost),
-    FIGURE(refused),         FIGURE(missing),
+    FIGURE(seconds),
+    FIGURE(published_per_s),
+    FIGURE(acknowledged_per_s),
+    FIGURE(delivered_per_s),
+    FIGURE(delivered_per_send),
+    FIGURE(payload_bytes),
+    FIGURE(cpu_us_per_delivery),
+    FIGURE(cpu_us_per_publish),
+    FIGURE(client_cpu_us_per_publish),
+    FIGURE(cpu_percent),
+    FIGURE(client_cpu_percent),
+    FIGURE(resident_kb),
+    FIGURE(resident_kb_per_connection),
+    FIGURE(connects_per_s),
+    FIGURE(cpu_us_per_connect),
+    FIGURE(p50_ms),
+    FIGURE(p90_ms),
+    FIGURE(p99_ms),
+    FIGURE(p999_ms),
+    FIGURE(max_ms),
+    FIGURE(lost),
+    FIGURE(refused),
+    FIGURE(missing),
 };
 
 static double ratio(double part, double whole) {
@@ -56,6 +72,17 @@ static double server_cpu_us(const struct load_sample *from, const struct load_sa
   return (double)(to->server.cpu_ns - from->server.cpu_ns) / 1e3;
 }
 
+static double client_cpu_us(const struct load_sample *from, const struct load_sample *to) {
+  return (double)(to->self.cpu_ns - from->self.cpu_ns) / 1e3;
+}
+
+/* Of one of the processes beside the server. */
+static double beside_cpu_us_per_publish(const struct load_result *result, uint32_t index) {
+  const struct load_sample *start = &result->start, *end = &result->end;
+  double cpu_us = (double)(end->beside_cpu_ns[index] - start->beside_cpu_ns[index]) / 1e3;
+  return ratio(cpu_us, (double)(end->acknowledged - start->acknowledged));
+}
+
 static double quantile_ms(const struct load_result *result, double part) {
   return (double)load_latency_quantile(&result->latency, part) / 1e6;
 }
@@ -63,16 +90,19 @@ static double quantile_ms(const struct load_result *result, double part) {
 static void derive_traffic(struct figures *figures, const struct load_result *result) {
   const struct load_sample *start = &result->start, *end = &result->end;
   double delivered = (double)(end->delivered - start->delivered);
+  double acknowledged = (double)(end->acknowledged - start->acknowledged);
   double cpu_us = server_cpu_us(start, end);
   figures->seconds = seconds_between(start, end);
   figures->published_per_s = (double)(end->published - start->published) / figures->seconds;
+  figures->acknowledged_per_s = acknowledged / figures->seconds;
   figures->delivered_per_s = delivered / figures->seconds;
   figures->delivered_per_send = ratio(delivered, (double)(end->segments - start->segments));
   figures->payload_bytes = ratio((double)(end->payload_bytes - start->payload_bytes), delivered);
   figures->cpu_us_per_delivery = ratio(cpu_us, delivered);
+  figures->cpu_us_per_publish = ratio(cpu_us, acknowledged);
+  figures->client_cpu_us_per_publish = ratio(client_cpu_us(start, end), acknowledged);
   figures->cpu_percent = cpu_us / 1e4 / figures->seconds;
-  figures->client_cpu_percent =
-      (double)(end->self.cpu_ns - start->self.cpu_ns) / 1e7 / figures->seconds;
+  figures->client_cpu_percent = client_cpu_us(start, end) / 1e4 / figures->seconds;
 }
 
 static void derive_connections(struct figures *figures, const struct load_crowd *crowd,
@@ -116,7 +146,10 @@ void load_report_json(const struct load_crowd *crowd, const struct load_result *
          options->publishers, options->topics, options->size);
   for (size_t i = 0; i < ARRAY_LEN(rows); i++)
     printf(",\"%s\":%.10g", rows[i].name, figure_at(&figures, rows[i].offset));
-  printf("}\n");
+  printf(",\"beside_cpu_us_per_publish\":[");
+  for (uint32_t i = 0; i < options->beside.count; i++)
+    printf("%s%.10g", i > 0 ? "," : "", beside_cpu_us_per_publish(result, i));
+  printf("]}\n");
 }
 
 static void print_traffic(const struct figures *figures) {
@@ -131,6 +164,19 @@ static void print_latency(const struct figures *figures) {
          figures->p90_ms, figures->p99_ms, figures->p999_ms, figures->max_ms);
 }
 
+static void print_publish(const struct figures *figures) {
+  printf("acknowledged %.0f/s, us CPU per publish: server %.2f (%.0f %% of a core), client %.2f",
+         figures->acknowledged_per_s, figures->cpu_us_per_publish, figures->cpu_percent,
+         figures->client_cpu_us_per_publish);
+}
+
+static void print_beside(const struct load_result *result, uint32_t count) {
+  printf(", beside it");
+  for (uint32_t i = 0; i < count; i++)
+    printf(" %.3f", beside_cpu_us_per_publish(result, i));
+  printf(" us CPU per publish");
+}
+
 static void print_idle(const struct figures *figures) {
   printf("%.2f kB resident per connection, %.3f %% of a core, connected %.0f/s at %.1f us CPU each",
          figures->resident_kb_per_connection, figures->cpu_percent, figures->connects_per_s,
@@ -142,12 +188,14 @@ void load_report_line(const struct load_crowd *crowd, const struct load_result *
   struct figures figures = derive(crowd, result);
   printf("%s %s, %u subscribers: ", load_protocol_name(options->protocol),
          load_work_name(options->work), options->subscribers);
-  if (options->work == LOAD_IDLE) {
-    print_idle(&figures);
-  } else {
-    print_traffic(&figures);
+  switch (options->work) {
+  case LOAD_IDLE: print_idle(&figures); break;
+  case LOAD_PUBLISH: print_publish(&figures); break;
+  case LOAD_FANOUT:
+  case LOAD_RATE: print_traffic(&figures); break;
   }
   if (options->work == LOAD_RATE) print_latency(&figures);
+  if (options->beside.count > 0) print_beside(result, options->beside.count);
   printf(", lost %.0f, refused %.0f, missing %.0f\n", figures.lost, figures.refused,
          figures.missing);
 }

@@ -9,21 +9,36 @@
 static const double ns_per_s = 1e9;
 static const uint64_t drain_timeout_ns = 5000000000U;
 
+static int read_beside(const struct load_beside *beside, struct load_sample *ret) {
+  for (uint32_t i = 0; i < beside->count; i++) {
+    struct load_proc proc;
+    if (load_proc_read((pid_t)beside->pids[i], &proc) < 0) return ERR_SYSTEM;
+    ret->beside_cpu_ns[i] = proc.cpu_ns;
+  }
+  return 0;
+}
+
 static int take_sample(const struct load_crowd *crowd, struct load_sample *ret) {
+  const struct load_options *options = crowd->shared.options;
   *ret = (struct load_sample){.at_ns = clock_monotonic_ns(),
                               .published = crowd->published,
+                              .acknowledged = crowd->shared.acknowledged,
                               .delivered = crowd->shared.delivered,
                               .payload_bytes = crowd->shared.payload_bytes};
-  if (load_proc_read((pid_t)crowd->shared.options->pid, &ret->server) == 0 &&
-      load_proc_read(getpid(), &ret->self) == 0)
+  if (load_proc_read((pid_t)options->pid, &ret->server) == 0 &&
+      load_proc_read(getpid(), &ret->self) == 0 && read_beside(&options->beside, ret) == 0)
     return 0;
-  perror("eventhub-load: reading /proc of the server");
+  perror("eventhub-load: reading /proc of the servers");
   return ERR_SYSTEM;
+}
+
+static uint64_t missing(const struct load_crowd *crowd) {
+  return load_crowd_outstanding(crowd) + load_crowd_unanswered(crowd);
 }
 
 static void drain(struct load_crowd *crowd) {
   uint64_t end_ns = clock_monotonic_ns() + drain_timeout_ns;
-  while (load_crowd_outstanding(crowd) > 0 && clock_monotonic_ns() < end_ns)
+  while (missing(crowd) > 0 && clock_monotonic_ns() < end_ns)
     load_crowd_wait(crowd, end_ns);
 }
 
@@ -83,6 +98,28 @@ static int run_rate(struct load_crowd *crowd, double seconds) {
   return 0;
 }
 
+/* ---- publish ---- */
+
+/* By half windows, as in fanout and for the same reason. */
+static void refill_publisher(struct load_crowd *crowd, struct load_connection *publisher) {
+  uint32_t window = crowd->shared.options->window;
+  uint32_t burst = (window + 1) / 2;
+  if (publisher->state != LOAD_READY || publisher->unanswered > window - burst) return;
+  for (uint32_t i = 0; i < burst; i++)
+    load_crowd_publish_by(crowd, publisher, clock_monotonic_ns());
+  load_connection_flush(publisher);
+}
+
+static int run_publish(struct load_crowd *crowd, double seconds) {
+  uint64_t end_ns = clock_monotonic_ns() + (uint64_t)(seconds * ns_per_s);
+  while (clock_monotonic_ns() < end_ns && crowd->shared.ready > 0) {
+    for (uint32_t i = 0; i < crowd->shared.options->publishers; i++)
+      refill_publisher(crowd, load_crowd_publisher(crowd, i));
+    load_crowd_wait(crowd, end_ns);
+  }
+  return 0;
+}
+
 /* ---- */
 
 typedef int work_fn(struct load_crowd *crowd, double seconds);
@@ -90,6 +127,7 @@ typedef int work_fn(struct load_crowd *crowd, double seconds);
 static work_fn *const works[] = {
     [LOAD_FANOUT] = run_fanout,
     [LOAD_RATE] = run_rate,
+    [LOAD_PUBLISH] = run_publish,
     [LOAD_IDLE] = run_idle,
 };
 
@@ -121,6 +159,6 @@ int load_work_run(struct load_crowd *crowd, struct load_result *ret) {
   if (err == 0) err = measure(crowd, ret);
   if (err < 0) return err;
   drain(crowd);
-  ret->missing = load_crowd_outstanding(crowd);
+  ret->missing = missing(crowd);
   return 0;
 }

@@ -12,11 +12,13 @@
 struct load_sample {
   uint64_t at_ns;
   uint64_t published;
+  uint64_t acknowledged;
   uint64_t delivered;
   uint64_t payload_bytes;
   uint64_t segments; /* 0 in `fresh` and `connected` */
   struct load_proc server;
   struct load_proc self;
+  uint64_t beside_cpu_ns[LOAD_BESIDE_MAX];
 };
 
 struct load_result {
@@ -24,7 +26,7 @@ struct load_result {
   struct load_sample connected; /* when all were ready */
   struct load_sample start;     /* after the warm-up */
   struct load_sample end;
-  uint64_t missing;            /* deliveries that did not come */
+  uint64_t missing;            /* deliveries and answers that did not come */
   struct load_latency latency; /* empty unless the work is LOAD_RATE */
 };
 
