@@ -1,5 +1,6 @@
 // The programs that are measured and those that measure. Only what is started here is ever stopped,
 // each by its own handle.
+import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Program, freePort } from '../../blackbox/lib/process.mjs';
@@ -12,13 +13,14 @@ function binary(build, name) {
   return path.join(path.resolve(ROOT, build ?? 'build/release'), name);
 }
 
-/** Runs a server for the length of one function, which gets it with its port. */
-async function withServer(start, run) {
+/** Runs a server for the length of one function, which gets it with its port once it has said that
+ * it is ready. */
+async function withServer(start, ready, run) {
   const port = await freePort();
   const server = start(port);
   try {
-    await eventually(() => server.isOver || /listening/.test(server.stdout + server.stderr),
-      'listening server');
+    await eventually(() => server.isOver || ready.test(server.stdout + server.stderr),
+      'server that is ready');
     if (server.isOver) throw new Error('a server did not start');
     return await run({ port, pid: server.pid });
   } catch (error) {
@@ -35,14 +37,29 @@ export function withBroker({ build }, run) {
   const start = (port) => new Program(binary(build, 'eventhub'), {
     env: { DISABLE_AUTH: '1', LISTEN_PORT: String(port) },
   });
-  return withServer(start, run);
+  return withServer(start, /listening/, run);
+}
+
+/** A broker with a Redis behind it: a RedisServer of the black-box tests. */
+export function withNode({ build }, redis, run) {
+  const start = (port) => new Program(binary(build, 'eventhub'), {
+    env: { DISABLE_AUTH: '1', LISTEN_PORT: String(port), ...redis.env },
+  });
+  return withServer(start, /connected to redis/, run);
+}
+
+/** That many of them: run(nodes). */
+export function withNodes(options, redis, count, run, nodes = []) {
+  if (nodes.length === count) return run(nodes);
+  return withNode(options, redis, (node) =>
+    withNodes(options, redis, count, run, [...nodes, node]));
 }
 
 export function withFloor({ build }, args, run) {
   const start = (port) => new Program(binary(build, 'tests/bench/eventhub-floor'), {
     args: [String(port), ...args],
   });
-  return withServer(start, run);
+  return withServer(start, /listening/, run);
 }
 
 async function output(program, seconds) {
@@ -58,6 +75,40 @@ export async function load({ build }, server, work, seconds, args = []) {
       '--duration', String(seconds), ...args],
   });
   return JSON.parse(await output(program, seconds));
+}
+
+/** Round trips to Redis, one after the other, `rate` of them a second: {p50_ms, p99_ms}. */
+export async function redisPing({ build }, redis, rate, seconds) {
+  const program = new Program(binary(build, 'tests/bench/eventhub-redis-ping'), {
+    args: [redis.port, rate, seconds].map(String),
+  });
+  return JSON.parse(await output(program, seconds));
+}
+
+/** Loads the script that the broker publishes with, and answers its SHA-1. */
+export function loadPublishScript(redis) {
+  const text = readFileSync(path.join(ROOT, 'src/store/lua/publish.lua'), 'latin1');
+  return redis.command('SCRIPT', 'LOAD', text);
+}
+
+/** Calls per second that redis-benchmark makes of one command. */
+export async function redisBenchmark(redis, options, command) {
+  const program = new Program('redis-benchmark', {
+    args: ['-p', String(redis.port), '--csv', ...options, ...command],
+  });
+  const lines = (await output(program, 0)).trim().split('\n');
+  // "the command","calls per second","latencies"...: the command may hold whatever it likes.
+  const perSecond = /,"([\d.]+)"(?:,"[\d.]+"){6}$/.exec(lines.at(-1))?.[1];
+  if (!(perSecond > 0)) throw new Error(`redis-benchmark says: ${lines.at(-1)}`);
+  return Number(perSecond);
+}
+
+/** Processor time of all threads of a process so far, as load_proc.c counts it. */
+export function cpuMicroseconds(pid) {
+  const tasks = `/proc/${pid}/task`;
+  const nanoseconds = (thread) =>
+    Number(readFileSync(`${tasks}/${thread}/schedstat`, 'latin1').split(' ')[0]);
+  return readdirSync(tasks).reduce((sum, thread) => sum + nanoseconds(thread), 0) / 1000;
 }
 
 /** The text that a benchmark of one module prints. */

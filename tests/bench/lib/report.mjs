@@ -18,22 +18,24 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+function isMet({ ratio, value, leastRatio }, summary) {
+  if (leastRatio) return summary.ratio >= leastRatio;
+  return ratio ? summary.ratio <= ratio : summary.ours <= value;
+}
+
 /** Medians over the rounds. The ratio is the median of the rounds' ratios, not of their medians: a
  * disturbance that lasts for a round slows both sides of it. */
 function summariseRow(work, row, samples) {
   const ours = samples.map((sample) => sample.ours[row.figure]);
   const summary = { work, ...row, rounds: samples.length, ours: median(ours) };
-  if (samples[0].base) {
+  if (samples[0].base?.[row.figure] !== undefined) {
     const ratios = samples.map((sample) => sample.ours[row.figure] / sample.base[row.figure]);
     summary.base = median(samples.map((sample) => sample.base[row.figure]));
     summary.ratio = median(ratios);
     summary.ratioMin = Math.min(...ratios);
     summary.ratioMax = Math.max(...ratios);
   }
-  if (row.target) {
-    const { ratio, value } = row.target;
-    summary.isMet = ratio ? summary.ratio <= ratio : summary.ours <= value;
-  }
+  if (row.target) summary.isMet = isMet(row.target, summary);
   return summary;
 }
 
@@ -55,7 +57,8 @@ function ratioCell({ ratio, ratioMin, ratioMax }) {
 
 function targetCell({ target, isMet }) {
   if (!target) return '';
-  const limit = target.ratio ? `${target.ratio} x` : String(target.value);
+  const { ratio, value, leastRatio } = target;
+  const limit = leastRatio ? `>= ${leastRatio} x` : ratio ? `<= ${ratio} x` : `<= ${value}`;
   return `${limit}${isMet ? '' : ' MISSED'}`;
 }
 
@@ -74,7 +77,7 @@ function printTable(lines) {
 }
 
 export function printReport(host, rows) {
-  const header = ['work', 'figure', 'eventhub', 'base', 'ratio (min-max)', 'at most'];
+  const header = ['work', 'figure', 'eventhub', 'base', 'ratio (min-max)', 'target'];
   console.log(`${host.cpu}, ${host.cores} cores, Linux ${host.kernel}; load average before:` +
     ` ${host.loadAverage}; medians\n`);
   printTable([header, ...rows.map(cells)]);

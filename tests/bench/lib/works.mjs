@@ -2,9 +2,11 @@
 //
 //   measure(options, round) answers {ours, base}: objects of figures; base, what ours is compared
 //   with, may be absent
-//   rows: which of the figures the table shows, and what they should be at most: `ratio` to the
-//   base, or `value`
+//   rows: which of the figures the table shows, and what they should be: at most a `ratio` to the
+//   base or a `value`, or at least a `leastRatio`
 import { load, microBenchmark, withBroker, withFloor } from './programs.mjs';
+import { REDIS_WORKS } from './redis_works.mjs';
+import { both } from './rounds.mjs';
 
 const PING_INTERVAL_S = 30;
 
@@ -23,21 +25,14 @@ function checkDelivered({ payload_bytes: found }) {
   throw new Error(`deliveries have ${found} bytes; the floor would carry ${DELIVERED_BYTES}`);
 }
 
-/** Broker and floor in the same round, first the one, then the other. */
 async function againstFloor(options, round, work, floorArgs) {
-  const both = {};
-  const measureBroker = async () => {
-    both.ours = await withBroker(options, (server) =>
-      load(options, server, work, options.seconds, bytes(MESSAGE_BYTES)));
-    checkDelivered(both.ours);
-  };
-  const measureFloor = async () => {
-    both.base = await withFloor(options, floorArgs, (server) =>
-      load(options, server, work, options.seconds, ['--floor', ...bytes(DELIVERED_BYTES)]));
-  };
-  const order = [measureBroker, measureFloor];
-  for (const measure of round % 2 ? order.reverse() : order) await measure();
-  return both;
+  const found = await both(round,
+    () => withBroker(options, (server) =>
+      load(options, server, work, options.seconds, bytes(MESSAGE_BYTES))),
+    () => withFloor(options, floorArgs, (server) =>
+      load(options, server, work, options.seconds, ['--floor', ...bytes(DELIVERED_BYTES)])));
+  checkDelivered(found.ours);
+  return found;
 }
 
 async function measureIdle(options) {
@@ -132,4 +127,5 @@ export const WORKS = [
     measure: measureJsonrpc,
     rows: [{ title: 'reading a publish request', figure: 'parse_ns', unit: 'ns' }],
   },
+  ...REDIS_WORKS,
 ];
