@@ -47,6 +47,7 @@ void redis_refused(struct redis *redis, const char *error) {
 void redis_call_begin(struct redis_call *call, struct redis *redis, struct store_request *request,
                       void (*on_timeout)(struct redis_call *call)) {
   call->redis = redis;
+  call->serial = ++redis->last_serial;
   call->request = request;
   call->on_timeout = on_timeout;
   list_add_tail(&redis->calls, &call->link);
@@ -353,9 +354,9 @@ static void redis_end_of_turn(struct store_backend *backend) {
   if (can_sync) redis_inbox_sync(redis);
   measure_delay(redis);
   redis_watch_flush(redis);
-  redis_read_flush(redis);
   redis_cut_flush(redis);
   redis_publish_flush(redis);
+  redis_read_flush(redis);
   for (uint32_t i = 0; i < conn_count(redis); i++)
     redis_conn_flush(conn_at(redis, i));
   count_pipeline(redis);
@@ -452,7 +453,7 @@ struct store_backend *redis_new(const struct store_config *store,
     list_init(&redis->buckets[bucket].unsettled);
   list_init(&redis->calls);
   list_init(&redis->cuts);
-  list_init(&redis->held);
+  list_init(&redis->early);
   list_init(&redis->barriers);
   list_init(&redis->reads);
   list_init(&redis->waiting_reads);

@@ -7,6 +7,7 @@
 #include "eventhub/store/redis_backend.h"
 #include "eventhub/store/redis_script.h"
 #include "eventhub/store/resp.h"
+#include "eventhub/topic/name.h"
 
 /*
  *   limit in another bucket:  limit.lua --> allowed --+
@@ -21,7 +22,8 @@ struct redis_publish {
   struct redis_call call;
   struct redis_command command;
   struct list unsettled; /* in its bucket */
-  struct list held;      /* in redis.held */
+  struct list early;     /* in redis.early, until it is sent */
+  bool is_held;          /* by a watch */
   unsigned bucket, limit_bucket;
   uint64_t sequence; /* 0 = not yet at the stage of publishing */
 };
@@ -42,6 +44,7 @@ static bool is_limited_here(const struct redis_publish *publish) {
 
 static void settle(struct redis_publish *publish, enum store_status status) {
   list_remove(&publish->unsettled);
+  list_remove(&publish->early);
   redis_call_finish(&publish->call, status);
 }
 
@@ -168,6 +171,7 @@ static const struct redis_command_type publish_type = {
 static void send_publish(struct redis_publish *publish) {
   struct redis *redis = publish->call.redis;
   struct redis_bucket *bucket = &redis->buckets[publish->bucket];
+  list_remove(&publish->early);
   publish->sequence = ++bucket->sequence;
   list_add_tail(&bucket->unsettled, &publish->unsettled);
   publish->command.was_sent = false;
@@ -197,8 +201,7 @@ static const struct redis_command_type limit_type = {
 static void on_timeout(struct redis_call *call) {
   struct redis_publish *publish = container_of(call, struct redis_publish, call);
   bool may_be_done = publish->sequence != 0 && publish->command.was_sent;
-  bool is_here = publish->command.is_waiting || list_is_linked(&publish->held);
-  list_remove(&publish->held);
+  bool is_here = publish->command.is_waiting || publish->is_held;
   if (publish->command.is_waiting) redis_lane_withdraw(&publish->command);
   settle(publish, may_be_done ? STORE_UNKNOWN : STORE_UNAVAILABLE);
   if (is_here) free(publish);
@@ -206,6 +209,7 @@ static void on_timeout(struct redis_call *call) {
 
 static void begin(struct redis_publish *publish) {
   struct redis *redis = publish->call.redis;
+  publish->is_held = false;
   if (asked(publish)->limit == NULL || is_limited_here(publish)) {
     send_publish(publish);
   } else {
@@ -221,12 +225,21 @@ static bool must_wait(const struct redis_publish *publish) {
 }
 
 void redis_publish_flush(struct redis *redis) {
-  LIST_FOREACH_SAFE (link, next, &redis->held) {
-    struct redis_publish *publish = container_of(link, struct redis_publish, held);
-    if (must_wait(publish)) continue;
-    list_remove(link);
-    begin(publish);
+  LIST_FOREACH_SAFE (link, next, &redis->early) {
+    struct redis_publish *publish = container_of(link, struct redis_publish, early);
+    if (publish->is_held && !must_wait(publish)) begin(publish);
   }
+}
+
+bool redis_publish_is_before(const struct redis *redis, const struct redis_call *call,
+                             struct slice filter) {
+  LIST_FOREACH (link, &redis->early) {
+    const struct redis_publish *publish = container_of(link, struct redis_publish, early);
+    if (publish->call.serial > call->serial) continue;
+    if (publish->call.request->client != call->request->client) continue;
+    if (filter_matches(filter, message_topic(asked(publish)->message))) return true;
+  }
+  return false;
 }
 
 void redis_run_publish(struct store_backend *backend, struct store_request *request) {
@@ -241,9 +254,7 @@ void redis_run_publish(struct store_backend *backend, struct store_request *requ
   publish->bucket = bucket;
   const struct token_limit *limit = request->publish.limit;
   if (limit != NULL) publish->limit_bucket = redis_bucket_of(limit->topic);
-  if (must_wait(publish)) {
-    list_add_tail(&redis->held, &publish->held);
-  } else {
-    begin(publish);
-  }
+  list_add_tail(&redis->early, &publish->early);
+  publish->is_held = must_wait(publish);
+  if (!publish->is_held) begin(publish);
 }

@@ -435,6 +435,7 @@ void redis_read_flush(struct redis *redis) {
   LIST_FOREACH_SAFE (link, next, &redis->waiting_reads) {
     struct redis_read *read = container_of(link, struct redis_read, link);
     if (read->is_pattern && redis->pattern_reads >= REDIS_PATTERN_READS_MAX) continue;
+    if (redis_publish_is_before(redis, &read->call, asked(read)->filter)) continue;
     begin(read);
   }
 }

@@ -257,6 +257,37 @@ describe('rate limits of two nodes', () => {
   });
 });
 
+describe('requests of one client that do not wait for each other', () => {
+  const held = useCluster(1, { DISABLE_AUTH: 'false' });
+  const access = { sub: 'hasty', read: ['#'], write: ['#'] };
+  const rlimit = [{ topic: 'order/#', interval: DAY, max: 1_000_000 }];
+
+  for (const [name, claims] of [
+    ['', access],
+    [', also where a limit is counted first', { ...access, rlimit }],
+  ]) {
+    test(`are done in their order${name}`, async () => {
+      const client = await Client.connect(held.nodes[0], { token: makeToken(claims) });
+      for (let i = 0; i < 50; i++) {
+        const topic = `order/${claims.rlimit ? 'limited' : 'free'}${i}`;
+        const pattern = i % 2 ? topic : `${topic}/#`;
+        const [, { id }, { items }] = await Promise.all([
+          client.result('subscribe', { topic: pattern }),
+          client.result('publish', { topic, message: i }),
+          client.result('eventlog', { topic: pattern, since: -60_000 }),
+        ]);
+        assert.deepEqual(
+          items.map((one) => one.id),
+          [id],
+        );
+        const [live] = await client.take(1);
+        assert.equal(live.id, id);
+      }
+      await client.close();
+    });
+  }
+});
+
 describe('a node subscribes in Redis', () => {
   const held = useCluster(2);
   const channels = async () =>

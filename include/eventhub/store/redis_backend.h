@@ -51,6 +51,7 @@ struct redis_call {
   struct list link; /* in redis.calls, the oldest first */
   struct deadline deadline;
   struct redis *redis;
+  uint64_t serial;               /* calls in the order in which they came */
   struct store_request *request; /* NULL once it is finished */
   void (*on_timeout)(struct redis_call *call);
 };
@@ -128,7 +129,8 @@ struct redis {
   uint64_t mark_number; /* of the last mark sent */
   struct list calls;
   struct list cuts;     /* calls that wait for marks */
-  struct list held;     /* publishes that wait for watches */
+  uint64_t last_serial; /* of calls */
+  struct list early;    /* publishes that are not sent yet: for a watch, or to be counted */
   struct list barriers; /* calls that wait for older ones */
   struct redis_watches watches;
   struct redis_inbox inbox;
@@ -165,6 +167,10 @@ store_run_fn redis_run_publish, redis_run_kv_get, redis_run_kv_set, redis_run_kv
 
 /* End of the turn: publishes that waited for a watch. */
 void redis_publish_flush(struct redis *redis);
+/* Did this client publish something before this call that the filter matches, and that is not with
+ * Redis yet? A read must not overtake it. */
+bool redis_publish_is_before(const struct redis *redis, const struct redis_call *call,
+                             struct slice filter);
 
 /* ---- redis_cut.c ---- */
 
