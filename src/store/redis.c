@@ -8,6 +8,7 @@
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/clock.h"
 #include "eventhub/base/log.h"
+#include "eventhub/base/map.h"
 #include "eventhub/base/mem.h"
 #include "eventhub/base/random.h"
 #include "eventhub/store/redis_backend.h"
@@ -216,16 +217,25 @@ static bool is_all_up(struct redis *redis) {
 
 static void tell_up(struct redis *redis) {
   const struct redis_endpoint *endpoint = &redis->endpoint;
-  redis->told[0] = '\0';
+  redis->told_count = 0;
   redis->config.log(LOG_INFO, LOG_FIELDS("connected to redis", LOG_STR("host", endpoint->host),
                                          LOG_UINT("port", endpoint->port),
                                          LOG_UINT("connections", conn_count(redis))));
 }
 
-/* Once for each reason. */
+static bool was_told(const struct redis *redis, uint64_t reason) {
+  for (size_t i = 0; i < redis->told_count; i++) {
+    if (redis->told[i] == reason) return true;
+  }
+  return redis->told_count == REDIS_TOLD_MAX;
+}
+
+/* Once for each reason while it is away: two that take turns would fill the log. */
 static void tell_away(struct redis *redis) {
-  if (redis->reason[0] == '\0' || strcmp(redis->told, redis->reason) == 0) return;
-  memcpy(redis->told, redis->reason, sizeof redis->told);
+  if (redis->reason[0] == '\0') return;
+  uint64_t reason = map_hash(redis->reason, strlen(redis->reason));
+  if (was_told(redis, reason)) return;
+  redis->told[redis->told_count++] = reason;
   redis->config.log(LOG_WARN, LOG_FIELDS("redis is away", LOG_STR("reason", redis->reason)));
 }
 

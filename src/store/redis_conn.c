@@ -1,6 +1,7 @@
 #include "eventhub/store/redis_conn.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <netinet/in.h>
@@ -148,13 +149,20 @@ static void on_hook_del_write(void *data) {
   conn->wants_write = false;
 }
 
+/* One name for one thing, however the socket came to know of it. */
+static const char *end_of(const redisAsyncContext *context) {
+  const char *text = context->errstr != NULL ? context->errstr : "";
+  bool is_closed = text[0] == '\0' || context->err == REDIS_ERR_EOF ||
+                   strcmp(text, strerror(0)) == 0 || strcmp(text, strerror(ECONNRESET)) == 0 ||
+                   strcmp(text, strerror(EPIPE)) == 0;
+  return is_closed ? "Redis closed the connection" : text;
+}
+
 /* The context is about to be freed. */
 static void on_hook_cleanup(void *data) {
   struct redis_conn *conn = data;
   if (conn->context == NULL) return;
-  const char *text = conn->context->errstr;
-  bool says_why = text != NULL && text[0] != '\0' && strcmp(text, strerror(0)) != 0;
-  set_reason(conn, says_why ? text : "the connection was closed", "");
+  set_reason(conn, end_of(conn->context), "");
   loop_remove(conn->loop, &conn->io);
   conn->context = NULL;
 }

@@ -37,6 +37,7 @@ enum {
   /* What is not settled by then is answered with an error: within 5 seconds, deadlines being up to
    * 1/64 late. */
   REDIS_REQUEST_MS = 4800,
+  REDIS_TOLD_MAX = 8,           /* different reasons, each once, while Redis is away */
   REDIS_PROBE_MS = 500,         /* between two looks at connections that stand */
   REDIS_RETRY_MS = 50,          /* between two looks while one does not */
   REDIS_PATTERN_READS_MAX = 32, /* under way at once */
@@ -121,8 +122,9 @@ struct redis {
   uint64_t probe_number; /* of the mark that tells that messages come through; 0 = none */
   uint64_t probe_sent_ns;
   unsigned probe_bucket;
-  bool is_ready, was_told;
-  char told[REDIS_CONN_REASON_MAX]; /* the reason that was logged last */
+  bool is_ready;
+  uint64_t told[REDIS_TOLD_MAX]; /* hashes of the reasons that were logged since it went away */
+  size_t told_count;
   char reason[REDIS_CONN_REASON_MAX];
 
   struct redis_bucket buckets[REDIS_BUCKETS];
