@@ -114,8 +114,7 @@ static void plan_retry(struct redis *redis, struct redis_conn *conn) {
 static void on_up(struct redis_conn *conn) {
   struct redis *redis = redis_of_conn(conn);
   struct redis_lane *lane = lane_of_conn(redis, conn);
-  if (redis->has_started && conn->had_been_up)
-    store_metric_add(&redis->metrics->redis_reconnects, 1);
+  if (conn->had_been_up) store_metric_add(&redis->metrics->redis_reconnects, 1);
   conn->had_been_up = true;
   conn->backoff_ms = 0;
   if (lane != NULL) {

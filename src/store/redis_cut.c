@@ -61,7 +61,6 @@ static void send_mark(struct redis *redis, unsigned bucket) {
   mark->number = ++redis->mark_number;
   state->wants_mark = false;
   state->has_mark = true;
-  state->sending = mark->number;
   redis_lane_submit(redis_lane_of(redis, bucket), &mark->command, &mark_type);
 }
 

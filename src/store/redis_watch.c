@@ -168,7 +168,6 @@ static void cover_pattern(struct redis *redis, struct slice pattern) {
   redis_glob_append(&name, redis->prefix, pattern);
   struct redis_channel *glob = find_or_add_channel(watches, buf_slice(&name), true);
   glob->cover_turn = watches->cover_turn;
-  look_later(watches, glob);
 }
 
 static void make_cover(struct redis *redis) {
@@ -184,6 +183,7 @@ static void make_cover(struct redis *redis) {
     if (redis_glob_parent(patterns[i], &parent) && filter_is_pattern(parent))
       cover_pattern(redis, parent);
   }
+  /* Those that have come in and those that have dropped out. */
   LIST_FOREACH (link, &watches->globs) {
     look_later(watches, container_of(link, struct redis_channel, glob_link));
   }

@@ -69,7 +69,6 @@ struct redis_bucket {
   struct list unsettled; /* publishes that nobody has been told of, in order */
   struct redis_command mark;
   bool wants_mark, has_mark; /* to be sent; under way */
-  uint64_t sending;          /* number of the mark under way */
   uint64_t marked;           /* number of the last mark that came */
 };
 
