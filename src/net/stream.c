@@ -1,6 +1,8 @@
 #include "eventhub/net/stream.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,6 +40,12 @@ ssize_t stream_sendv(struct stream *stream, struct iovec *parts, int count) {
                       : sendmsg(stream->fd, &message, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   return result(sent);
+}
+
+void stream_set_timeout(struct stream *stream, uint32_t ms) {
+  unsigned value = ms;
+  /* Not on every kind of socket; what fails is only more patient. */
+  (void)setsockopt(stream->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof value);
 }
 
 void stream_shutdown(struct stream *stream) {

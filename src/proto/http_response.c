@@ -75,6 +75,21 @@ void http_response_encode(struct buf *out, const struct http_response *response)
   if (!bodiless && !response->head_only) buf_append_slice(out, response->body);
 }
 
+void http_stream_head_encode(struct buf *out, struct slice content_type,
+                             struct slice extra_headers) {
+  append_status_line(out, 200);
+  append_header(out, "Content-Type: ", content_type);
+  buf_append_str(out, "Cache-Control: no-store\r\nConnection: close\r\nX-Accel-Buffering: no\r\n");
+  buf_append_slice(out, extra_headers);
+  buf_append_str(out, "\r\n");
+}
+
+void http_error_body(struct buf *out, struct slice message) {
+  buf_append_str(out, "{\"error\":");
+  buf_append_json_string(out, message);
+  buf_append_char(out, '}');
+}
+
 void http_error_encode(struct buf *out, int status, struct slice extra_headers,
                        struct slice message) {
   AUTO(buf) struct buf headers = BUF_INIT;
@@ -82,9 +97,7 @@ void http_error_encode(struct buf *out, int status, struct slice extra_headers,
   buf_append_slice(&headers, extra_headers);
 
   AUTO(buf) struct buf body = BUF_INIT;
-  buf_append_str(&body, "{\"error\":");
-  buf_append_json_string(&body, message);
-  buf_append_char(&body, '}');
+  http_error_body(&body, message);
 
   struct http_response response = {.status = status,
                                    .content_type = SLICE("application/json"),

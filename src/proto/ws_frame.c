@@ -38,9 +38,10 @@ static void write_be(char *out, size_t len, uint64_t value) {
     out[i - 1] = (char)(value & 0xff);
 }
 
-static int check_first_byte(unsigned byte) {
-  unsigned opcode = byte & OPCODE_BITS;
-  if ((byte & RSV_BITS) != 0) return ERR_INVALID;
+static int check_first_byte(unsigned byte, unsigned allowed_rsv) {
+  unsigned opcode = byte & OPCODE_BITS, rsv = byte & RSV_BITS;
+  bool begins_message = opcode == WS_TEXT || opcode == WS_BINARY;
+  if ((rsv & ~allowed_rsv) != 0 || (rsv != 0 && !begins_message)) return ERR_INVALID;
   if ((OPCODES >> opcode & 1) == 0) return ERR_INVALID;
   if (ws_opcode_is_control(opcode) && (byte & FIN_BIT) == 0) return ERR_INVALID;
   return 0;
@@ -62,10 +63,10 @@ static int check_long_form(uint64_t payload_len, size_t size) {
   return ws_frame_header_len(payload_len) == 2 + size ? 0 : ERR_INVALID;
 }
 
-int ws_frame_parse(const char *bytes, size_t len, struct ws_frame *ret) {
+int ws_frame_parse(const char *bytes, size_t len, unsigned allowed_rsv, struct ws_frame *ret) {
   const unsigned char *at = (const unsigned char *)bytes;
   if (len < 1) return ERR_AGAIN;
-  int err = check_first_byte(at[0]);
+  int err = check_first_byte(at[0], allowed_rsv);
   if (err < 0) return err;
   if (len < 2) return ERR_AGAIN;
   err = check_second_byte(at[0], at[1]);
@@ -84,7 +85,7 @@ int ws_frame_parse(const char *bytes, size_t len, struct ws_frame *ret) {
   ret->payload_len = payload_len;
   ret->header_len = 2 + size + MASK_LEN;
   ret->opcode = at[0] & OPCODE_BITS;
-  ret->rsv = 0;
+  ret->rsv = at[0] & RSV_BITS;
   ret->fin = (at[0] & FIN_BIT) != 0;
   memcpy(ret->mask, at + 2 + size, MASK_LEN);
   return 0;
@@ -128,6 +129,12 @@ void ws_frame_unmask(char *bytes, size_t len, const uint8_t mask[4], uint64_t of
     unmask_word(bytes + i, word);
   for (; i < len; i++)
     bytes[i] = (char)((uint8_t)bytes[i] ^ mask[(offset + i) & 3]);
+}
+
+size_t ws_frame_header_encode_compressed(char *out, enum ws_opcode opcode, uint64_t payload_len) {
+  size_t header_len = ws_frame_header_encode(out, opcode, payload_len);
+  out[0] = (char)(out[0] | WS_RSV1);
+  return header_len;
 }
 
 size_t ws_frame_header_encode(char *out, enum ws_opcode opcode, uint64_t payload_len) {

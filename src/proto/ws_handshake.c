@@ -133,5 +133,6 @@ void ws_handshake_encode(struct buf *out, const struct ws_handshake *handshake) 
   buf_append(out, handshake->accept, WS_ACCEPT_LEN);
   buf_append_str(out, "\r\n");
   if (handshake->offers_v1) buf_append_str(out, "Sec-WebSocket-Protocol: eventhub.v1\r\n");
+  ws_deflate_append_header(out, &handshake->deflate);
   buf_append_str(out, "\r\n");
 }

@@ -28,6 +28,7 @@ struct ws_assembly {
   uint8_t opcode; /* of the message: WS_TEXT or WS_BINARY */
   uint8_t header_len;
   bool in_frame, in_message;
+  bool is_compressed; /* the message */
   char header[WS_FRAME_CLIENT_HEADER_MAX];
   char control[WS_CONTROL_MAX];
 };
@@ -113,9 +114,10 @@ static enum ws_event finish_whole(struct feeding *feeding, const struct ws_frame
   ws_frame_unmask(data, len, frame->mask, 0);
   if (ws_opcode_is_control(frame->opcode))
     return finish_control(feeding->item, frame->opcode, data, len);
-  *feeding->item = (struct ws_item){.data = data, .len = len};
+  bool is_compressed = frame->rsv != 0;
+  *feeding->item = (struct ws_item){.data = data, .len = len, .is_compressed = is_compressed};
   if (frame->opcode == WS_BINARY) return WS_EVENT_BINARY;
-  return utf8_is_valid(data, len) ? WS_EVENT_TEXT : fail_utf8(feeding->item);
+  return is_compressed || utf8_is_valid(data, len) ? WS_EVENT_TEXT : fail_utf8(feeding->item);
 }
 
 static bool in_message(const struct feeding *feeding) {
@@ -123,10 +125,18 @@ static bool in_message(const struct feeding *feeding) {
   return assembly != NULL && assembly->in_message;
 }
 
-static bool fits(const struct feeding *feeding, uint64_t payload_len) {
-  size_t so_far = in_message(feeding) ? feeding->decoder->assembly->message_len : 0;
-  return so_far <= feeding->limits->max_message &&
-         payload_len <= feeding->limits->max_message - so_far;
+/* Data that cannot be compressed grows by a few bytes for each stored block. */
+static size_t max_payload(const struct feeding *feeding, bool is_compressed) {
+  size_t max = feeding->limits->max_message;
+  return is_compressed ? max + max / 1024 + 128 : max;
+}
+
+static bool fits(const struct feeding *feeding, const struct ws_frame *frame) {
+  const struct ws_assembly *assembly = feeding->decoder->assembly;
+  bool goes_on = in_message(feeding);
+  size_t so_far = goes_on ? assembly->message_len : 0;
+  size_t max = max_payload(feeding, goes_on ? assembly->is_compressed : frame->rsv != 0);
+  return so_far <= max && frame->payload_len <= max - so_far;
 }
 
 /* What a header must satisfy beside being well-formed: RFC 6455 5.4, and our limits. */
@@ -139,7 +149,7 @@ static enum ws_event check_frame(const struct feeding *feeding, const struct ws_
     return fail(item, WS_CLOSE_PROTOCOL, "message inside a message");
   if (frame->opcode == WS_BINARY && !feeding->limits->allow_binary)
     return fail(item, WS_CLOSE_UNSUPPORTED, "binary data");
-  if (!fits(feeding, frame->payload_len)) return fail(item, WS_CLOSE_TOO_BIG, "message too big");
+  if (!fits(feeding, frame)) return fail(item, WS_CLOSE_TOO_BIG, "message too big");
   return WS_EVENT_NONE;
 }
 
@@ -152,7 +162,7 @@ static char *payload_end(struct ws_assembly *assembly) {
 /* How long the message can become, as far as is known. */
 static size_t longest(const struct feeding *feeding) {
   const struct ws_assembly *assembly = feeding->decoder->assembly;
-  if (!assembly->frame.fin) return feeding->limits->max_message;
+  if (!assembly->frame.fin) return max_payload(feeding, assembly->is_compressed);
   uint64_t missing = assembly->frame.payload_len - assembly->frame_got;
   return assembly->message_len + (size_t)missing;
 }
@@ -177,6 +187,7 @@ static void begin_frame(struct feeding *feeding, const struct ws_frame *frame) {
   if (ws_opcode_is_control(frame->opcode) || frame->opcode == WS_CONTINUATION) return;
   assembly->opcode = frame->opcode;
   assembly->in_message = true;
+  assembly->is_compressed = frame->rsv != 0;
   assembly->message_len = 0;
   assembly->utf8 = (struct utf8_state){0};
 }
@@ -184,9 +195,11 @@ static void begin_frame(struct feeding *feeding, const struct ws_frame *frame) {
 static enum ws_event finish_message(struct ws_assembly *assembly, struct ws_item *item) {
   assembly->in_message = false;
   char *data = assembly->message == NULL ? assembly->control : assembly->message;
-  *item = (struct ws_item){.data = data, .len = assembly->message_len};
+  *item = (struct ws_item){
+      .data = data, .len = assembly->message_len, .is_compressed = assembly->is_compressed};
   if (assembly->opcode == WS_BINARY) return WS_EVENT_BINARY;
-  return utf8_is_complete(&assembly->utf8) ? WS_EVENT_TEXT : fail_utf8(item);
+  return assembly->is_compressed || utf8_is_complete(&assembly->utf8) ? WS_EVENT_TEXT
+                                                                      : fail_utf8(item);
 }
 
 static enum ws_event finish_frame(struct ws_assembly *assembly, struct ws_item *item) {
@@ -203,7 +216,8 @@ static int accept_payload(struct ws_assembly *assembly, char *data, size_t len) 
   assembly->frame_got += len;
   if (ws_opcode_is_control(assembly->frame.opcode)) return 0;
   assembly->message_len += len;
-  return assembly->opcode == WS_TEXT ? utf8_feed(&assembly->utf8, data, len) : 0;
+  bool is_text = assembly->opcode == WS_TEXT && !assembly->is_compressed;
+  return is_text ? utf8_feed(&assembly->utf8, data, len) : 0;
 }
 
 static enum ws_event feed_payload(struct feeding *feeding) {
@@ -220,13 +234,18 @@ static enum ws_event feed_payload(struct feeding *feeding) {
   return len < missing ? WS_EVENT_NONE : finish_frame(assembly, feeding->item);
 }
 
+static int parse_header(const struct feeding *feeding, const char *bytes, size_t len,
+                        struct ws_frame *ret) {
+  return ws_frame_parse(bytes, len, feeding->limits->allow_compressed ? WS_RSV1 : 0, ret);
+}
+
 /* The header begins in what an earlier call left over. */
 static int take_cut_header(struct feeding *feeding, struct ws_frame *ret) {
   struct ws_assembly *assembly = feeding->decoder->assembly;
   size_t had = assembly->header_len, more = sizeof assembly->header - had;
   if (more > bytes_left(feeding)) more = bytes_left(feeding);
   memcpy(assembly->header + had, feeding->at, more);
-  int err = ws_frame_parse(assembly->header, had + more, ret);
+  int err = parse_header(feeding, assembly->header, had + more, ret);
   if (err == ERR_AGAIN) {
     assembly->header_len = (uint8_t)(had + more);
     feeding->at += more;
@@ -248,7 +267,7 @@ static void keep_cut_header(struct feeding *feeding) {
 static int take_header(struct feeding *feeding, struct ws_frame *ret) {
   const struct ws_assembly *assembly = feeding->decoder->assembly;
   if (assembly != NULL && assembly->header_len > 0) return take_cut_header(feeding, ret);
-  int err = ws_frame_parse(feeding->at, bytes_left(feeding), ret);
+  int err = parse_header(feeding, feeding->at, bytes_left(feeding), ret);
   if (err == ERR_AGAIN) keep_cut_header(feeding);
   if (err == 0) feeding->at += ret->header_len;
   return err;

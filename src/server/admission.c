@@ -15,23 +15,13 @@ bool admission_is_asked(const struct http_request *request) {
          http_request_header(request, SLICE("Sec-WebSocket-Version")).ptr != NULL;
 }
 
-static void refuse(struct worker *worker, struct connection *connection, int status,
-                   enum metric reason, struct slice message) {
-  metrics_add(&worker->metrics, reason, 1);
-  char peer[CONNECTION_PEER_TEXT_MAX];
-  connection_peer_text(connection, peer, sizeof peer);
-  log_debug("handshake refused", LOG_STR("peer", peer), LOG_INT("status", status),
-            LOG_SLICE("reason", message));
-  struct slice headers = SLICE("");
-  if (status == 426) headers = SLICE(WS_VERSION_HEADER);
-  if (status == 503) headers = SLICE("Retry-After: 5\r\n");
-  connection_refuse(connection, status, headers, message);
-}
-
-static bool origin_is_allowed(const struct worker *worker, const struct http_request *request) {
-  struct slice origin = http_request_header(request, SLICE("Origin"));
+bool admission_allows_origin(struct exchange *exchange) {
+  struct slice origin = http_request_header(exchange->request, SLICE("Origin"));
   /* Only browsers send an origin, and only browsers carry somebody else's credentials. */
-  return origin.ptr == NULL || options_origin_is_allowed(worker->broker->options, origin);
+  if (origin.ptr == NULL || options_origin_is_allowed(exchange->worker->broker->options, origin))
+    return true;
+  exchange_reject(exchange, 403, METRIC_REFUSED_ORIGIN, SLICE("this origin is not allowed"));
+  return false;
 }
 
 /* The token of the Authorization header, with or without the word Bearer. */
@@ -64,61 +54,65 @@ static struct slice text_of_bad_token(int err) {
   return SLICE("the token does not verify");
 }
 
-/* False: refused. `ret_token` stays NULL where authentication is off. */
-static bool authenticate(struct worker *worker, struct connection *connection,
-                         const struct http_request *request, struct slice protocol_token,
-                         struct token **ret_token) {
-  if (worker->broker->options->disable_auth) return true;
+bool admission_verifies(struct exchange *exchange, struct slice protocol_token,
+                        struct token **ret_token) {
+  const struct broker *broker = exchange->worker->broker;
+  *ret_token = NULL;
+  if (broker->options->disable_auth) return true;
   AUTO(buf) struct buf scratch = BUF_INIT;
-  struct slice text = find_token(request, protocol_token, &scratch);
+  struct slice text = find_token(exchange->request, protocol_token, &scratch);
   if (text.len == 0) {
-    refuse(worker, connection, 401, METRIC_REFUSED_UNAUTHORIZED,
-           SLICE("a token is needed: send it as Authorization header, as query "
-                 "parameter auth or as subprotocol eventhub.auth.<token>"));
+    exchange_reject(exchange, 401, METRIC_REFUSED_UNAUTHORIZED,
+                    SLICE("a token is needed: send it as Authorization header, as query "
+                          "parameter auth or as subprotocol eventhub.auth.<token>"));
     return false;
   }
-  int err = token_verify(&worker->broker->keys, text, (int64_t)(clock_wall_ms() / 1000), ret_token);
+  int err = token_verify(&broker->keys, text, (int64_t)(clock_wall_ms() / 1000), ret_token);
   if (err == 0) return true;
-  refuse(worker, connection, 401, METRIC_REFUSED_UNAUTHORIZED, text_of_bad_token(err));
+  exchange_reject(exchange, 401, METRIC_REFUSED_UNAUTHORIZED, text_of_bad_token(err));
   return false;
 }
 
-/* Takes one of the process' places, which the session gives back when it ends. */
-static bool take_place(struct worker *worker, struct connection *connection) {
-  struct broker *broker = worker->broker;
-  if (atomic_load(&broker->is_draining)) {
-    refuse(worker, connection, 503, METRIC_REFUSED_DRAINING, SLICE("the server is stopping"));
-    return false;
-  }
+bool admission_is_open(struct exchange *exchange) {
+  if (!atomic_load(&exchange->worker->broker->is_draining)) return true;
+  exchange_reject(exchange, 503, METRIC_REFUSED_DRAINING, SLICE("the server is stopping"));
+  return false;
+}
+
+bool admission_takes_place(struct exchange *exchange) {
+  struct broker *broker = exchange->worker->broker;
   if (atomic_fetch_add(&broker->sessions, 1) < broker->max_sessions) return true;
   atomic_fetch_sub(&broker->sessions, 1);
-  refuse(worker, connection, 503, METRIC_REFUSED_CONNECTION_LIMIT,
-         SLICE("the server has as many connections as it may have"));
+  exchange_reject(exchange, 503, METRIC_REFUSED_CONNECTION_LIMIT,
+                  SLICE("the server has as many connections as it may have"));
   log_limited(LOG_WARN, "connection limit reached",
               LOG_UINT("max_connections", broker->max_sessions));
   return false;
 }
 
-void admission_decide(struct worker *worker, struct connection *connection,
-                      const struct http_request *request) {
+void admission_give_place(struct broker *broker) {
+  atomic_fetch_sub(&broker->sessions, 1);
+}
+
+void admission_upgrade(struct exchange *exchange) {
+  struct worker *worker = exchange->worker;
   struct ws_handshake handshake;
-  struct token *token = NULL;
-  int status = ws_handshake_check(request, &handshake);
+  AUTO(token) struct token *token = NULL;
+  int status = ws_handshake_check(exchange->request, &handshake);
   if (status != 101) {
-    refuse(worker, connection, status,
-           status == 426 ? METRIC_REFUSED_VERSION : METRIC_REFUSED_MALFORMED,
-           slice_str(handshake.reason));
+    exchange_reject(exchange, status,
+                    status == 426 ? METRIC_REFUSED_VERSION : METRIC_REFUSED_MALFORMED,
+                    slice_str(handshake.reason));
     return;
   }
-  if (!origin_is_allowed(worker, request)) {
-    refuse(worker, connection, 403, METRIC_REFUSED_ORIGIN, SLICE("this origin is not allowed"));
+  if (!admission_allows_origin(exchange) ||
+      !admission_verifies(exchange, handshake.protocol_token, &token) ||
+      !admission_is_open(exchange) || !admission_takes_place(exchange)) {
     return;
   }
-  if (!authenticate(worker, connection, request, handshake.protocol_token, &token)) return;
-  if (!take_place(worker, connection)) {
-    token_unref(token);
-    return;
-  }
-  connection_upgrade(connection, &handshake);
-  session_open(worker, connection, token);
+  if (worker->broker->options->enable_compression)
+    ws_deflate_negotiate(exchange->request, &handshake.deflate);
+  connection_upgrade(exchange->connection, &handshake);
+  session_open(worker, exchange->connection, SESSION_WEBSOCKET, token);
+  token = NULL; /* the session's now */
 }

@@ -13,6 +13,7 @@
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/err.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/proto/sse.h"
 #include "eventhub/server/connection_input.h"
 
 enum {
@@ -53,7 +54,7 @@ struct connection *connection_find(struct connection_pool *pool, struct connecti
 static void on_handshake_due(struct deadline *deadline, void *context) {
   (void)context;
   struct connection *connection = container_of(deadline, struct connection, deadline);
-  if (connection->pending_input == NULL) {
+  if (connection->pending_input == NULL && connection->body == NULL) {
     connection_drop(connection); /* silent, or kept alive and not used again */
     return;
   }
@@ -82,8 +83,13 @@ static void on_ping_due(struct deadline *deadline, void *context) {
     return;
   }
   deadline_arm(pool->loop, &pool->pings, deadline);
-  connection->was_pinged = true;
-  connection_send(connection, WS_PING, SLICE(""));
+  if (connection->state == CONNECTION_STREAM) {
+    /* No answer will tell that the peer lives: of that the socket's own timeout takes care. */
+    connection_stream_bytes(connection, SLICE(":\n\n"));
+  } else {
+    connection->was_pinged = true;
+    connection_send(connection, WS_PING, SLICE(""));
+  }
 }
 
 static void on_closing_due(struct deadline *deadline, void *context) {
@@ -110,6 +116,11 @@ void connection_pool_init(struct connection_pool *pool, struct loop *loop,
   deadline_list_add(loop, &pool->lingers, LINGER_TIMEOUT_MS, on_closing_due, pool);
 }
 
+struct ws_deflater *connection_pool_deflater(struct connection_pool *pool) {
+  if (pool->deflater == NULL) pool->deflater = ws_deflater_new();
+  return pool->deflater;
+}
+
 static void free_dead(struct connection_pool *pool) {
   while (pool->dead != NULL) {
     struct connection *connection = pool->dead;
@@ -128,6 +139,8 @@ void connection_pool_done(struct connection_pool *pool) {
   deadline_list_remove(&pool->closings);
   deadline_list_remove(&pool->lingers);
   chunk_arena_done(&pool->arena);
+  ws_inflater_free(pool->inflater);
+  ws_deflater_free(pool->deflater);
   free(pool->recv_buffer);
   free(pool->slots);
   free(pool->generations);
@@ -206,7 +219,7 @@ void connection_pool_flush(struct connection_pool *pool) {
   chunk_arena_rewind(&pool->arena);
 }
 
-static void queue_bytes(struct connection *connection, struct slice head, struct slice body) {
+void connection_queue(struct connection *connection, struct slice head, struct slice body) {
   struct chunk_arena *arena = &connection->pool->arena;
   char *at = chunk_arena_reserve(arena, head.len + body.len);
   memcpy(at, head.ptr, head.len);
@@ -216,9 +229,7 @@ static void queue_bytes(struct connection *connection, struct slice head, struct
   connection_mark_dirty(connection);
 }
 
-/* Answers that pile up faster than they leave: the requests behind them wait until these are sent,
- * so that what one read brings in cannot ask for more than memory holds. */
-static void pace(struct connection *connection) {
+void connection_pace(struct connection *connection) {
   if (connection->out.bytes > OUTPUT_PAUSE_BYTES) {
     connection_pause(connection, CONNECTION_PAUSE_OUTPUT);
   }
@@ -228,13 +239,41 @@ static void queue_frame(struct connection *connection, enum ws_opcode opcode,
                         struct slice payload) {
   char header[WS_FRAME_HEADER_MAX];
   size_t header_len = ws_frame_header_encode(header, opcode, payload.len);
-  queue_bytes(connection, slice_of(header, header_len), payload);
+  connection_queue(connection, slice_of(header, header_len), payload);
+}
+
+/* False: not worth it. */
+static bool queue_compressed(struct connection *connection, enum ws_opcode opcode,
+                             struct slice payload) {
+  AUTO(buf) struct buf compressed = BUF_INIT;
+  struct ws_deflater *deflater = connection_pool_deflater(connection->pool);
+  if (!ws_deflater_run(deflater, connection->deflate.server_bits, &payload, 1, &compressed))
+    return false;
+  metrics_add(connection->pool->metrics, METRIC_COMPRESSIONS, 1);
+  char header[WS_FRAME_HEADER_MAX];
+  size_t header_len = ws_frame_header_encode_compressed(header, opcode, compressed.len);
+  connection_queue(connection, slice_of(header, header_len), buf_slice(&compressed));
+  return true;
+}
+
+static bool may_compress(const struct connection *connection, enum ws_opcode opcode,
+                         struct slice payload) {
+  return connection->deflate.server_bits != 0 && payload.len >= WS_DEFLATE_MIN &&
+         !ws_opcode_is_control(opcode);
 }
 
 void connection_send(struct connection *connection, enum ws_opcode opcode, struct slice payload) {
   if (connection->state != CONNECTION_WEBSOCKET) return;
-  queue_frame(connection, opcode, payload);
-  pace(connection);
+  if (!may_compress(connection, opcode, payload) || !queue_compressed(connection, opcode, payload))
+    queue_frame(connection, opcode, payload);
+  connection_pace(connection);
+  if (connection->out.bytes > connection->pool->limits.max_send_queue)
+    connection_overflow(connection);
+}
+
+void connection_stream_bytes(struct connection *connection, struct slice bytes) {
+  if (connection->state != CONNECTION_STREAM) return;
+  connection_queue(connection, bytes, SLICE(""));
   if (connection->out.bytes > connection->pool->limits.max_send_queue)
     connection_overflow(connection);
 }
@@ -257,7 +296,7 @@ static size_t frame_boundary(const char *bytes, size_t len, size_t at) {
   return end;
 }
 
-static void start_closing(struct connection *connection) {
+void connection_start_closing(struct connection *connection) {
   connection->state = CONNECTION_CLOSING;
   connection->pauses = 0;
   deadline_arm(connection->pool->loop, &connection->pool->closings, &connection->deadline);
@@ -280,6 +319,26 @@ static void queue_close_frame(struct connection *connection, enum ws_close_code 
   queue_frame(connection, WS_CLOSE, slice_of(payload, len + 2));
 }
 
+/* The last words on a stream. */
+static void queue_last_comment(struct connection *connection, enum ws_close_code code,
+                               struct slice reason) {
+  metrics_add(connection->pool->metrics, metrics_of_close_code(code), 1);
+  AUTO(buf) struct buf comment = BUF_INIT;
+  sse_append_comment(&comment, reason);
+  connection_queue(connection, buf_slice(&comment), SLICE(""));
+}
+
+/* Tells a client with which messages flow why they end, and closes. */
+static void part(struct connection *connection, enum ws_close_code code, struct slice reason) {
+  if (connection->state == CONNECTION_WEBSOCKET) {
+    queue_close_frame(connection, code, reason);
+    connection->awaits_close = true;
+  } else {
+    queue_last_comment(connection, code, reason);
+  }
+  connection_start_closing(connection);
+}
+
 void connection_overflow(struct connection *connection) {
   struct connection_pool *pool = connection->pool;
   /* Much was queued within this turn; the client may well be able to take it, also one that could
@@ -287,19 +346,16 @@ void connection_overflow(struct connection *connection) {
   if (send_some(connection) == ERR_CLOSED) return;
   if (connection->out.bytes <= pool->limits.max_send_queue) return;
   metrics_add(pool->metrics, METRIC_SLOW_CONSUMERS, 1);
-  out_queue_truncate(&connection->out, frame_boundary);
-  queue_close_frame(connection, WS_CLOSE_TRY_AGAIN, SLICE("the client reads too slowly"));
-  connection->awaits_close = true;
-  start_closing(connection);
+  out_queue_truncate(&connection->out,
+                     connection->state == CONNECTION_STREAM ? sse_event_boundary : frame_boundary);
+  part(connection, WS_CLOSE_TRY_AGAIN, SLICE("the client reads too slowly"));
 }
 
 void connection_close(struct connection *connection, enum ws_close_code code, struct slice reason) {
-  if (connection->state == CONNECTION_WEBSOCKET) {
-    queue_close_frame(connection, code, reason);
-    connection->awaits_close = true;
-    start_closing(connection);
+  if (connection_is_live(connection)) {
+    part(connection, code, reason);
   } else if (connection->state == CONNECTION_HTTP) {
-    start_closing(connection);
+    connection_start_closing(connection);
   }
 }
 
@@ -314,10 +370,15 @@ void connection_drop(struct connection *connection) {
   out_queue_done(&connection->out);
   ws_decoder_done(&connection->decoder);
   connection_free_input(connection);
+  if (connection->deflate.server_bits != 0) {
+    ws_window_free(connection->window);
+  } else {
+    connection_free_body(connection);
+  }
   connection_mark_dirty(connection); /* buried at the end of the turn */
 }
 
-/* ---- from accept to upgrade ---- */
+/* ---- accepting ---- */
 
 static void set_peer(struct connection *connection, const struct sockaddr_storage *peer) {
   if (peer->ss_family == AF_INET6) {
@@ -374,33 +435,6 @@ struct connection *connection_open(struct connection_pool *pool, int fd,
   metrics_add(pool->metrics, METRIC_TOTAL_CONNECT_COUNT, 1);
   deadline_arm(pool->loop, &pool->handshakes, &connection->deadline);
   return connection;
-}
-
-void connection_respond(struct connection *connection, const struct http_response *response) {
-  if (connection->state != CONNECTION_HTTP) return;
-  AUTO(buf) struct buf bytes = BUF_INIT;
-  http_response_encode(&bytes, response);
-  queue_bytes(connection, buf_slice(&bytes), SLICE(""));
-  pace(connection);
-  if (!response->keep_alive) start_closing(connection);
-}
-
-void connection_refuse(struct connection *connection, int status, struct slice extra_headers,
-                       struct slice message) {
-  if (connection->state != CONNECTION_HTTP) return;
-  AUTO(buf) struct buf bytes = BUF_INIT;
-  http_error_encode(&bytes, status, extra_headers, message);
-  queue_bytes(connection, buf_slice(&bytes), SLICE(""));
-  start_closing(connection);
-}
-
-void connection_upgrade(struct connection *connection, const struct ws_handshake *handshake) {
-  AUTO(buf) struct buf bytes = BUF_INIT;
-  ws_handshake_encode(&bytes, handshake);
-  queue_bytes(connection, buf_slice(&bytes), SLICE(""));
-  connection->out.unframed = (uint32_t)connection->out.bytes;
-  connection->state = CONNECTION_WEBSOCKET;
-  deadline_arm(connection->pool->loop, &connection->pool->pings, &connection->deadline);
 }
 
 /* ---- back-pressure ---- */

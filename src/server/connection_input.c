@@ -7,6 +7,7 @@
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/err.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/proto/utf8.h"
 
 void connection_free_input(struct connection *connection) {
   if (connection->pending_input == NULL) return;
@@ -15,46 +16,10 @@ void connection_free_input(struct connection *connection) {
   connection->pending_input = NULL;
 }
 
-static int status_of_bad_head(int err) {
-  if (err == ERR_TOO_BIG) return 431;
-  return err == ERR_UNSUPPORTED ? 505 : 400;
-}
-
-static struct slice text_of_bad_head(int err) {
-  if (err == ERR_TOO_BIG)
-    return SLICE("the request head is larger than 16 KiB or has more than 100 headers");
-  if (err == ERR_UNSUPPORTED) return SLICE("this server speaks HTTP/1.1");
-  return SLICE("malformed HTTP request");
-}
-
-/* Bytes used; 0 when more are needed. */
-static size_t consume_http(struct connection *connection, char *bytes, size_t len) {
-  struct connection_pool *pool = connection->pool;
-  struct http_request request;
-  int used = http_request_parse(bytes, len, &request);
-  if (used == ERR_AGAIN) return 0;
-  if (used < 0) {
-    metrics_add(pool->metrics,
-                used == ERR_TOO_BIG ? METRIC_REFUSED_HEAD_TOO_BIG : METRIC_REFUSED_MALFORMED, 1);
-    connection_refuse(connection, status_of_bad_head(used), SLICE(""), text_of_bad_head(used));
-    return len;
-  }
-  pool->handler->on_request(connection, &request);
-  if (connection->state == CONNECTION_HTTP) {
-    deadline_arm(pool->loop, &pool->handshakes, &connection->deadline);
-  }
-  return (size_t)used;
-}
-
 /* The end of the turn sends our end, once what is queued has left. */
 static void await_no_close(struct connection *connection) {
   connection->awaits_close = false;
   connection_mark_dirty(connection);
-}
-
-static void on_ws_fail(struct connection *connection, const struct ws_item *item) {
-  connection_close(connection, item->close_code, slice_str(item->reason));
-  await_no_close(connection);
 }
 
 /* RFC 6455 5.5.1: a close frame is answered with the code that it had. */
@@ -65,8 +30,39 @@ static void on_ws_close(struct connection *connection, const struct ws_item *ite
   await_no_close(connection);
 }
 
-static void on_ws_item(struct connection *connection, enum ws_event event,
-                       const struct ws_item *item) {
+static void fail(struct connection *connection, enum ws_close_code code, struct slice reason) {
+  connection_close(connection, code, reason);
+  await_no_close(connection);
+}
+
+/* Puts the message in the place of its compressed form. False: the connection fails. */
+static bool inflate(struct connection *connection, enum ws_event event, struct ws_item *item) {
+  struct connection_pool *pool = connection->pool;
+  if (pool->inflater == NULL) pool->inflater = ws_inflater_new();
+  int err = ws_inflater_run(pool->inflater, &connection->deflate, &connection->window,
+                            slice_of(item->data, item->len), pool->limits.message.max_message,
+                            &item->data, &item->len);
+  if (err == ERR_TOO_BIG) {
+    fail(connection, WS_CLOSE_TOO_BIG, SLICE("message too big"));
+  } else if (err < 0) {
+    fail(connection, WS_CLOSE_BAD_DATA, SLICE("compressed data is damaged"));
+  } else if (event == WS_EVENT_TEXT && !utf8_is_valid(item->data, item->len)) {
+    fail(connection, WS_CLOSE_BAD_DATA, SLICE("text is not UTF-8"));
+  } else {
+    return true;
+  }
+  return false;
+}
+
+static void on_ws_message(struct connection *connection, enum ws_event event,
+                          struct ws_item *item) {
+  metrics_add(connection->pool->metrics, METRIC_MESSAGES_RECEIVED, 1);
+  if (item->is_compressed && !inflate(connection, event, item)) return;
+  connection->pool->handler->on_message(connection, event == WS_EVENT_TEXT ? WS_TEXT : WS_BINARY,
+                                        item->data, item->len);
+}
+
+static void on_ws_item(struct connection *connection, enum ws_event event, struct ws_item *item) {
   if (event == WS_EVENT_CLOSE) {
     on_ws_close(connection, item);
   } else if (connection->state != CONNECTION_WEBSOCKET) {
@@ -74,27 +70,26 @@ static void on_ws_item(struct connection *connection, enum ws_event event,
      * frame will come. */
     if (event == WS_EVENT_FAIL) await_no_close(connection);
   } else if (event == WS_EVENT_FAIL) {
-    on_ws_fail(connection, item);
+    fail(connection, item->close_code, slice_str(item->reason));
   } else if (event == WS_EVENT_PING) {
     connection_send(connection, WS_PONG, slice_of(item->data, item->len));
   } else if (event == WS_EVENT_TEXT || event == WS_EVENT_BINARY) {
-    metrics_add(connection->pool->metrics, METRIC_MESSAGES_RECEIVED, 1);
-    connection->pool->handler->on_message(connection, event == WS_EVENT_TEXT ? WS_TEXT : WS_BINARY,
-                                          item->data, item->len);
+    on_ws_message(connection, event, item);
   }
 }
 
 static size_t consume_ws(struct connection *connection, char *bytes, size_t len) {
+  struct ws_limits limits = connection->pool->limits.message;
   struct ws_item item;
   size_t used = 0;
-  enum ws_event event = ws_decoder_feed(&connection->decoder, &connection->pool->limits.message,
-                                        bytes, len, &used, &item);
+  limits.allow_compressed = connection->deflate.server_bits != 0;
+  enum ws_event event = ws_decoder_feed(&connection->decoder, &limits, bytes, len, &used, &item);
   if (event != WS_EVENT_NONE) on_ws_item(connection, event, &item);
   return used;
 }
 
 static bool is_deaf(const struct connection *connection) {
-  return connection->state == CONNECTION_CLOSED ||
+  return connection->state == CONNECTION_CLOSED || connection->state == CONNECTION_STREAM ||
          (connection->state == CONNECTION_CLOSING && !connection->awaits_close);
 }
 
@@ -103,10 +98,10 @@ static size_t consume(struct connection *connection, char *bytes, size_t len) {
   size_t at = 0;
   while (at < len && connection->pauses == 0) {
     if (is_deaf(connection)) return len;
-    size_t used = connection->state == CONNECTION_HTTP
-                      ? consume_http(connection, bytes + at, len - at)
-                      : consume_ws(connection, bytes + at, len - at);
-    if (used == 0 && connection->state == CONNECTION_HTTP) break;
+    bool is_http = connection->state == CONNECTION_HTTP;
+    size_t used = is_http ? connection_consume_http(connection, bytes + at, len - at)
+                          : consume_ws(connection, bytes + at, len - at);
+    if (used == 0 && is_http) break;
     at += used;
   }
   if (at == len) ws_decoder_rest(&connection->decoder);
@@ -143,7 +138,7 @@ static void on_end(struct connection *connection) {
   connection->is_readable = false;
   connection->has_hung_up = true;
   connection->awaits_close = false;
-  if (out_queue_is_empty(&connection->out)) {
+  if (out_queue_is_empty(&connection->out) || connection->state == CONNECTION_STREAM) {
     connection_drop(connection);
     return;
   }
@@ -187,7 +182,13 @@ static void read_input(struct connection *connection) {
 void connection_on_ready(struct loop_io *io, uint32_t events) {
   struct connection *connection = container_of(io, struct connection, io);
   if ((events & EPOLLOUT) && connection->out.blocked) connection_mark_dirty(connection);
-  if (events & (EPOLLHUP | EPOLLERR)) connection->pauses = 0;
+  if (events & (EPOLLHUP | EPOLLERR)) {
+    if (connection->debt != CONNECTION_DEBT_NONE) {
+      connection_drop(connection); /* nobody is there to be answered */
+      return;
+    }
+    connection->pauses = 0;
+  }
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) connection->has_hung_up = true;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
     connection->is_readable = true;

@@ -9,21 +9,7 @@
 #include "eventhub/server/watch.h"
 #include "eventhub/topic/message.h"
 
-enum {
-  RUN_MAX_BYTES = 256 * 1024, /* encoded as one span, unless one message is larger */
-  PREFETCH_AHEAD = 4
-};
-
-/* {"id":<id>,"jsonrpc":"2.0","result":<item>} */
-static const char before_id[] = "{\"id\":";
-static const char before_item[] = ",\"jsonrpc\":\"2.0\",\"result\":";
-/* Of a gap, which is for no subscription alone: {"jsonrpc":"2.0","method":"gap","params":<item>} */
-static const char before_gap[] = "{\"jsonrpc\":\"2.0\",\"method\":\"gap\",\"params\":";
-enum {
-  BEFORE_ID_LEN = sizeof before_id - 1,
-  BEFORE_ITEM_LEN = sizeof before_item - 1,
-  BEFORE_GAP_LEN = sizeof before_gap - 1
-};
+enum { PREFETCH_AHEAD = 4 };
 
 struct fanout_filter {
   struct map_node node;
@@ -55,10 +41,13 @@ struct fanout_group {
   struct member *members; /* &single, or allocated */
   struct member single;
   uint32_t count, cap;
-  uint32_t refs;    /* subscriptions, those that catch up included */
-  uint32_t key_len; /* the filter's number, then the id */
-  char key[];
+  uint32_t refs; /* subscriptions, those that catch up included */
+  uint32_t key_len;
+  struct message_form form;
+  char key[]; /* the filter's number, the form, the id */
 };
+
+enum { GROUP_START_LEN = sizeof(uint32_t) + sizeof(struct message_form) };
 
 static struct slice filter_key(const struct map_node *node) {
   const struct fanout_filter *filter = container_of(node, const struct fanout_filter, node);
@@ -71,7 +60,7 @@ static struct slice group_key(const struct map_node *node) {
 }
 
 static struct slice group_id(const struct fanout_group *group) {
-  return slice_of(group->key + sizeof(uint32_t), group->key_len - sizeof(uint32_t));
+  return slice_of(group->key + GROUP_START_LEN, group->key_len - GROUP_START_LEN);
 }
 
 static struct slice subscription_key(const struct map_node *node) {
@@ -86,6 +75,7 @@ void fanout_init(struct fanout *fanout, struct topic_trie *trie, struct connecti
   fanout->pool = pool;
   fanout->client = client;
   fanout->worker = worker;
+  encoder_init(&fanout->encoder, pool);
   map_init(&fanout->by_text, filter_key);
   map_init(&fanout->groups, group_key);
   map_init(&fanout->subscriptions, subscription_key);
@@ -93,6 +83,7 @@ void fanout_init(struct fanout *fanout, struct topic_trie *trie, struct connecti
 
 void fanout_done(struct fanout *fanout) {
   assert(fanout->by_text.count == 0 && fanout->groups.count == 0);
+  encoder_done(&fanout->encoder);
   map_done(&fanout->by_text);
   map_done(&fanout->groups);
   map_done(&fanout->subscriptions);
@@ -151,16 +142,16 @@ static struct fanout_filter *find_filter(struct fanout *fanout, struct filter_re
 /* ---- groups ---- */
 
 static struct fanout_group *new_group(struct fanout *fanout, struct fanout_filter *filter,
-                                      struct slice id) {
-  struct fanout_group *group = x_malloc(sizeof *group + sizeof(uint32_t) + id.len);
+                                      struct message_form form, struct slice key) {
+  struct fanout_group *group = x_malloc(sizeof *group + key.len);
   group->filter = filter;
   group->members = &group->single;
+  group->form = form;
   group->count = 0;
   group->cap = 1;
   group->refs = 0;
-  group->key_len = (uint32_t)(sizeof(uint32_t) + id.len);
-  memcpy(group->key, &filter->ref.number, sizeof(uint32_t));
-  memcpy(group->key + sizeof(uint32_t), id.ptr, id.len);
+  group->key_len = (uint32_t)key.len;
+  memcpy(group->key, key.ptr, key.len);
   map_add(&fanout->groups, &group->node);
   list_add_tail(&filter->groups, &group->link);
   filter->group_count++;
@@ -168,13 +159,14 @@ static struct fanout_group *new_group(struct fanout *fanout, struct fanout_filte
 }
 
 static struct fanout_group *find_or_add_group(struct fanout *fanout, struct fanout_filter *filter,
-                                              struct slice id) {
+                                              struct message_form form, struct slice id) {
   AUTO(buf) struct buf key = BUF_INIT;
   buf_append(&key, &filter->ref.number, sizeof(uint32_t));
+  buf_append(&key, &form, sizeof form);
   buf_append_slice(&key, id);
   struct map_node *node = map_find(&fanout->groups, buf_slice(&key));
   return node != NULL ? container_of(node, struct fanout_group, node)
-                      : new_group(fanout, filter, id);
+                      : new_group(fanout, filter, form, buf_slice(&key));
 }
 
 static void remove_group(struct fanout *fanout, struct fanout_group *group) {
@@ -244,7 +236,7 @@ static void keep_for_holds(struct fanout_filter *filter, const struct delivery *
   LIST_FOREACH (link, &filter->holds) {
     struct fanout_hold *hold = container_of(link, struct fanout_hold, link);
     struct connection *connection = hold->subscription->connection;
-    if (connection->state != CONNECTION_WEBSOCKET) continue;
+    if (!connection_is_live(connection)) continue;
     for (uint32_t i = 0; i < delivery->message_count; i++)
       keep_message(hold, delivery->messages[i]);
     if (hold->bytes <= connection->pool->limits.max_send_queue) continue;
@@ -294,14 +286,16 @@ struct subscription *fanout_subscribe(struct fanout *fanout, struct connection *
   subscription->key =
       (struct subscription_key){.slot = connection->ref.slot, .filter = found->ref.number};
   map_add(&fanout->subscriptions, &subscription->node);
-  enter_group(find_or_add_group(fanout, found, id), subscription, state);
+  enter_group(find_or_add_group(fanout, found, message_form_of(connection), id), subscription,
+              state);
   metrics_add(fanout->pool->metrics, METRIC_SUBSCRIPTIONS, 1);
   return subscription;
 }
 
 void fanout_change(struct fanout *fanout, struct subscription *subscription, struct slice id,
                    enum subscription_state state) {
-  struct fanout_group *group = find_or_add_group(fanout, subscription->group->filter, id);
+  struct fanout_group *group =
+      find_or_add_group(fanout, subscription->group->filter, subscription->group->form, id);
   struct fanout_hold *hold = subscription->hold;
   subscription->hold = NULL; /* what is kept stays, also in another group */
   group->refs++;             /* may be the one that is left */
@@ -343,64 +337,6 @@ struct slice subscription_id(const struct subscription *subscription) {
   return group_id(subscription->group);
 }
 
-/* ---- encoding ---- */
-
-static size_t payload_len(struct slice id, const struct message *message) {
-  size_t before =
-      message_is_gap(message) ? (size_t)BEFORE_GAP_LEN : BEFORE_ID_LEN + id.len + BEFORE_ITEM_LEN;
-  return before + message_item(message).len + 1;
-}
-
-static size_t frame_len(struct slice id, const struct message *message) {
-  size_t len = payload_len(id, message);
-  return ws_frame_header_len(len) + len;
-}
-
-static char *put(char *at, const char *bytes, size_t len) {
-  memcpy(at, bytes, len);
-  return at + len;
-}
-
-static char *put_before_item(char *at, struct slice id, const struct message *message) {
-  if (message_is_gap(message)) return put(at, before_gap, BEFORE_GAP_LEN);
-  at = put(at, before_id, BEFORE_ID_LEN);
-  at = put(at, id.ptr, id.len);
-  return put(at, before_item, BEFORE_ITEM_LEN);
-}
-
-static char *encode_frame(char *at, struct slice id, const struct message *message) {
-  struct slice item = message_item(message);
-  at += ws_frame_header_encode(at, WS_TEXT, payload_len(id, message));
-  at = put_before_item(at, id, message);
-  at = put(at, item.ptr, item.len);
-  *at++ = '}';
-  return at;
-}
-
-/* How many messages from the first on go into one span, and their size as frames. */
-static size_t measure_run(struct slice id, struct message *const *messages, size_t count,
-                          size_t *ret_bytes) {
-  size_t bytes = 0, taken = 0;
-  while (taken < count) {
-    size_t more = frame_len(id, messages[taken]);
-    if (taken > 0 && bytes + more > RUN_MAX_BYTES) break;
-    bytes += more;
-    taken++;
-  }
-  *ret_bytes = bytes;
-  return taken;
-}
-
-static struct span encode_run(struct chunk_arena *arena, struct slice id,
-                              struct message *const *messages, size_t count, size_t bytes) {
-  char *start = chunk_arena_reserve(arena, bytes);
-  char *at = start;
-  for (size_t i = 0; i < count; i++)
-    at = encode_frame(at, id, messages[i]);
-  assert((size_t)(at - start) == bytes);
-  return chunk_arena_commit(arena, bytes);
-}
-
 /* ---- delivering ---- */
 
 static void push_to_members(struct fanout_group *group, const struct span *frames) {
@@ -417,9 +353,9 @@ static void deliver_to_group(struct fanout *fanout, struct fanout_group *group,
                              struct message *const *messages, size_t count) {
   struct slice id = group_id(group);
   for (size_t at = 0; at < count && group->count > 0;) {
-    size_t bytes = 0;
-    size_t taken = measure_run(id, messages + at, count - at, &bytes);
-    struct span frames = encode_run(&fanout->pool->arena, id, messages + at, taken, bytes);
+    struct span frames;
+    size_t taken =
+        encoder_run(&fanout->encoder, group->form, id, messages + at, count - at, &frames);
     metrics_add(fanout->pool->metrics, METRIC_MESSAGES_DELIVERED, (uint64_t)taken * group->count);
     push_to_members(group, &frames);
     at += taken;
@@ -443,9 +379,9 @@ void fanout_send(struct fanout *fanout, struct subscription *subscription,
   struct slice id = subscription_id(subscription);
   metrics_add(fanout->pool->metrics, METRIC_MESSAGES_DELIVERED, count);
   for (size_t at = 0; at < count;) {
-    size_t bytes = 0;
-    size_t taken = measure_run(id, messages + at, count - at, &bytes);
-    struct span frames = encode_run(&fanout->pool->arena, id, messages + at, taken, bytes);
+    struct span frames;
+    size_t taken = encoder_run(&fanout->encoder, subscription->group->form, id, messages + at,
+                               count - at, &frames);
     connection_push(subscription->connection, &frames);
     at += taken;
   }

@@ -26,11 +26,13 @@ struct metric_row {
 #define HISTOGRAM(text, field)                                                                     \
   .type = METRIC_HISTOGRAM, .name = (text), .histogram = offsetof(struct metrics_snapshot, field)
 #define REFUSED(why)                                                                               \
-  COUNTER("refused_handshakes_total"), .label = "reason", .label_value = (why),                    \
-                                       .help = "Connections refused before they were open."
+  COUNTER("refused_handshakes_total"),                                                             \
+      .label = "reason", .label_value = (why),                                                     \
+      .help = "Handshakes and HTTP requests that were not let in."
 #define CLOSED(code)                                                                               \
-  COUNTER("closed_connections_total"), .label = "code", .label_value = (code),                     \
-                                       .help = "Close frames that the server sent."
+  COUNTER("closed_connections_total"),                                                             \
+      .label = "code", .label_value = (code),                                                      \
+      .help = "Close frames that the server sent, and streams that it ended."
 
 static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_WORKER_COUNT] = {GAUGE("worker_count"), .help = "Event loops that serve clients."},
@@ -74,6 +76,13 @@ static const struct metric_row rows[METRIC_COUNT] = {
                                   .help = "WebSocket messages from clients."},
     [METRIC_RECEIVED_BYTES] = {COUNTER("received_bytes_total"), .help = "Bytes from clients."},
     [METRIC_SENT_BYTES] = {COUNTER("sent_bytes_total"), .help = "Bytes to clients."},
+    [METRIC_COMPRESSIONS] = {COUNTER("compressions_total"),
+                             .help = "Messages and answers compressed; once for all subscribers."},
+    [METRIC_HTTP_REQUESTS] = {COUNTER("http_requests_total"),
+                              .help =
+                                  "Requests over HTTP, streams of server-sent events included."},
+    [METRIC_SSE_STREAMS] = {GAUGE("sse_streams"),
+                            .help = "Streams of server-sent events that are open."},
     [METRIC_SUBSCRIPTIONS] = {GAUGE("subscriptions"),
                               .help = "Subscriptions of all connections together."},
     [METRIC_FILTERS] = {GAUGE("filters"),

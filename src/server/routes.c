@@ -1,64 +1,26 @@
 #include "eventhub/server/routes.h"
 
-#include <string.h>
-
-#include "eventhub/base/buf.h"
 #include "eventhub/base/cleanup.h"
 #include "eventhub/proto/url.h"
 #include "eventhub/server/admission.h"
+#include "eventhub/server/exchange.h"
+#include "eventhub/server/http_post.h"
 #include "eventhub/server/scrape.h"
+#include "eventhub/server/sse.h"
 #include "eventhub/server/worker.h"
 
-/* One request on its way to an answer. */
-struct exchange {
-  struct worker *worker;
-  struct connection *connection;
-  const struct http_request *request;
-  struct buf headers; /* of the answer: CORS */
-};
-
-static void respond(struct exchange *exchange, int status, struct slice content_type,
-                    struct slice body) {
-  const struct http_response response = {
-      .status = status,
-      .content_type = content_type,
-      .extra_headers = buf_slice(&exchange->headers),
-      .body = body,
-      .keep_alive = exchange->request->keep_alive,
-      .head_only = slice_equal(exchange->request->method, SLICE("HEAD")),
-  };
-  connection_respond(exchange->connection, &response);
-}
-
-static void respond_json(struct exchange *exchange, int status, struct slice body) {
-  respond(exchange, status, SLICE("application/json"), body);
-}
-
-/* Whom a browser may show our answers to. */
-static void add_cors(struct exchange *exchange) {
-  struct slice origin = http_request_header(exchange->request, SLICE("Origin"));
-  const struct options *options = exchange->worker->broker->options;
-  if (options_origin_is_allowed(options, SLICE("*"))) {
-    buf_append_str(&exchange->headers, "Access-Control-Allow-Origin: *\r\n");
-  } else if (origin.ptr != NULL && options_origin_is_allowed(options, origin)) {
-    buf_append_str(&exchange->headers, "Vary: Origin\r\nAccess-Control-Allow-Origin: ");
-    buf_append_slice(&exchange->headers, origin);
-    buf_append_str(&exchange->headers, "\r\n");
-  }
-}
-
 static void get_healthz(struct exchange *exchange) {
-  respond_json(exchange, 200, SLICE("{\"status\":\"ok\"}"));
+  exchange_respond_json(exchange, 200, SLICE("{\"status\":\"ok\"}"));
 }
 
 static void get_readyz(struct exchange *exchange) {
   struct broker *broker = exchange->worker->broker;
   if (atomic_load(&broker->is_draining)) {
-    respond_json(exchange, 503, SLICE("{\"status\":\"draining\"}"));
+    exchange_respond_json(exchange, 503, SLICE("{\"status\":\"draining\"}"));
   } else if (!store_is_ready(broker->store)) {
-    respond_json(exchange, 503, SLICE("{\"status\":\"store unreachable\"}"));
+    exchange_respond_json(exchange, 503, SLICE("{\"status\":\"store unreachable\"}"));
   } else {
-    respond_json(exchange, 200, SLICE("{\"status\":\"ready\"}"));
+    exchange_respond_json(exchange, 200, SLICE("{\"status\":\"ready\"}"));
   }
 }
 
@@ -70,80 +32,106 @@ static void get_metrics(struct exchange *exchange) {
   url_query_find(exchange->request->query, SLICE("format"), &format);
   if (slice_equal(buf_slice(&format), SLICE("json"))) {
     metrics_render_json(&snapshot, &body);
-    respond_json(exchange, 200, buf_slice(&body));
+    exchange_respond_json(exchange, 200, buf_slice(&body));
     return;
   }
   const struct broker *broker = exchange->worker->broker;
   metrics_render_prometheus(&snapshot, broker->options->prometheus_metric_prefix,
                             slice_str(broker->instance), &body);
-  respond(exchange, 200, SLICE("text/plain; version=0.0.4; charset=utf-8"), buf_slice(&body));
+  exchange_respond(exchange, 200, SLICE("text/plain; version=0.0.4; charset=utf-8"),
+                   buf_slice(&body));
 }
 
+static void get_topic(struct exchange *exchange) {
+  if (!http_request_has_token(exchange->request, SLICE("Accept"), SLICE("text/event-stream"))) {
+    exchange_refuse(exchange, 404,
+                    SLICE("there is nothing here; connect by WebSocket, listen to a topic with "
+                          "Accept: text/event-stream, or see /healthz, /readyz and /metrics"));
+  } else if (!exchange->worker->broker->options->enable_sse) {
+    exchange_refuse(exchange, 404, SLICE("server-sent events are switched off (ENABLE_SSE)"));
+  } else {
+    sse_open(exchange);
+  }
+}
+
+/* ---- the table ---- */
+
+/* For each request the first row that fits. What is open to GET is open to HEAD. */
 static const struct route {
-  struct slice path;
-  void (*get)(struct exchange *exchange);
+  struct slice path; /* ptr NULL: any that begins with '/' */
+  struct slice method;
+  void (*run)(struct exchange *exchange);
 } routes[] = {
-    {{"/healthz", 8}, get_healthz},
-    {{"/readyz", 7}, get_readyz},
-    {{"/metrics", 8}, get_metrics},
-    {{"/metrics/", 9}, get_metrics},
+    {SLICE_INIT("/healthz"), SLICE_INIT("GET"), get_healthz},
+    {SLICE_INIT("/readyz"), SLICE_INIT("GET"), get_readyz},
+    {SLICE_INIT("/metrics"), SLICE_INIT("GET"), get_metrics},
+    {SLICE_INIT("/metrics/"), SLICE_INIT("GET"), get_metrics},
+    {SLICE_INIT("/"), SLICE_INIT("POST"), post_rpc},
+    {{NULL, 0}, SLICE_INIT("GET"), get_topic},
+    {{NULL, 0}, SLICE_INIT("POST"), post_topic},
 };
 
-static const struct route *find_route(struct slice path) {
+static bool has_own_rows(struct slice path) {
   for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-    if (slice_equal(routes[i].path, path)) return &routes[i];
+    if (routes[i].path.ptr != NULL && slice_equal(routes[i].path, path)) return true;
+  }
+  return false;
+}
+
+static bool route_fits_path(const struct route *route, struct slice path) {
+  if (route->path.ptr != NULL) return slice_equal(route->path, path);
+  bool is_get_of_root = slice_equal(path, SLICE("/")) && slice_equal(route->method, SLICE("GET"));
+  return path.ptr[0] == '/' && (!has_own_rows(path) || is_get_of_root);
+}
+
+static const struct route *find_route(struct slice path, struct slice method) {
+  if (slice_equal(method, SLICE("HEAD"))) method = SLICE("GET");
+  for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+    if (slice_equal(routes[i].method, method) && route_fits_path(&routes[i], path))
+      return &routes[i];
   }
   return NULL;
 }
 
+/* ---- by method ---- */
+
+/* `Allow`, and the same for preflights, as the table has it for the path; "*" is the server as a
+ * whole. */
+static void append_methods(struct buf *out, const char *name, struct slice path) {
+  bool is_all = slice_equal(path, SLICE("*"));
+  buf_append_str(out, name);
+  if (is_all || find_route(path, SLICE("GET")) != NULL) buf_append_str(out, "GET, HEAD, ");
+  if (is_all || find_route(path, SLICE("POST")) != NULL) buf_append_str(out, "POST, ");
+  buf_append_str(out, "OPTIONS\r\n");
+}
+
 static void answer_options(struct exchange *exchange) {
-  buf_append_str(&exchange->headers,
-                 "Allow: GET, HEAD, OPTIONS\r\n"
-                 "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n"
+  struct buf *headers = &exchange->headers;
+  append_methods(headers, "Allow: ", exchange->request->path);
+  append_methods(headers, "Access-Control-Allow-Methods: ", exchange->request->path);
+  buf_append_str(headers,
                  "Access-Control-Allow-Headers: Authorization, Content-Type, Last-Event-ID\r\n"
                  "Access-Control-Max-Age: 86400\r\n");
-  respond(exchange, 204, SLICE(""), SLICE(""));
+  exchange_respond(exchange, 204, SLICE(""), SLICE(""));
 }
 
-static void refuse(struct exchange *exchange, int status, const char *message) {
-  connection_refuse(exchange->connection, status, buf_slice(&exchange->headers),
-                    slice_str(message));
-}
-
-static void answer_get(struct exchange *exchange) {
-  const struct route *route = find_route(exchange->request->path);
-  if (route != NULL) {
-    route->get(exchange);
-  } else if (http_request_has_token(exchange->request, SLICE("Accept"),
-                                    SLICE("text/event-stream"))) {
-    refuse(exchange, 501, "this version has no server-sent events yet; connect by WebSocket");
-  } else {
-    refuse(exchange, 404,
-           "there is nothing here; connect by WebSocket, or see /healthz, /readyz and /metrics");
-  }
-}
-
-static void answer_other(struct exchange *exchange) {
-  if (slice_equal(exchange->request->method, SLICE("POST")) &&
-      find_route(exchange->request->path) == NULL) {
-    refuse(exchange, 501, "this version does not publish over HTTP yet; connect by WebSocket");
-    return;
-  }
-  buf_append_str(&exchange->headers, "Allow: GET, HEAD, OPTIONS\r\n");
-  refuse(exchange, 405, "this method is not allowed here");
+static void refuse_method(struct exchange *exchange) {
+  append_methods(&exchange->headers, "Allow: ", exchange->request->path);
+  exchange_refuse(exchange, 405, SLICE("this method is not allowed here"));
 }
 
 static void route_request(struct exchange *exchange) {
   struct slice method = exchange->request->method;
-  bool is_get = slice_equal(method, SLICE("GET")) || slice_equal(method, SLICE("HEAD"));
-  if (!is_get && !slice_equal(method, SLICE("OPTIONS"))) {
-    answer_other(exchange);
-  } else if (exchange->request->has_body) {
-    refuse(exchange, 413, "no body is expected here");
-  } else if (is_get) {
-    answer_get(exchange);
-  } else {
+  bool is_options = slice_equal(method, SLICE("OPTIONS"));
+  const struct route *route = find_route(exchange->request->path, method);
+  if (route == NULL && !is_options) {
+    refuse_method(exchange);
+  } else if (exchange->request->has_body && !slice_equal(method, SLICE("POST"))) {
+    exchange_refuse(exchange, 413, SLICE("no body is expected here"));
+  } else if (is_options) {
     answer_options(exchange);
+  } else {
+    route->run(exchange);
   }
 }
 
@@ -151,10 +139,11 @@ void routes_on_request(struct connection *connection, const struct http_request 
   struct exchange exchange = {
       .worker = connection->pool->context, .connection = connection, .request = request};
   if (admission_is_asked(request)) {
-    admission_decide(exchange.worker, connection, request);
-    return;
+    admission_upgrade(&exchange);
+  } else {
+    metrics_add(&exchange.worker->metrics, METRIC_HTTP_REQUESTS, 1);
+    exchange_add_cors(&exchange);
+    route_request(&exchange);
   }
-  add_cors(&exchange);
-  route_request(&exchange);
   buf_done(&exchange.headers);
 }

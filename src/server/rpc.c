@@ -7,6 +7,7 @@
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/clock.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/server/http_post.h"
 #include "eventhub/server/session.h"
 #include "eventhub/server/worker.h"
 #include "eventhub/topic/message.h"
@@ -42,8 +43,13 @@ static void free_call(struct rpc_call *call) {
 }
 
 static void send_text(const struct rpc_reply *reply, struct slice text) {
-  struct connection *connection = connection_find(&reply->worker->pool, reply->connection);
-  if (connection != NULL) connection_send(connection, WS_TEXT, text);
+  struct session *session = find_session(reply);
+  if (session == NULL) return;
+  if (session->kind == SESSION_POST) {
+    post_answer(session, text);
+  } else {
+    connection_send(session->connection, WS_TEXT, text);
+  }
 }
 
 static void send_batch(const struct rpc_reply *reply, const struct rpc_batch *batch) {
@@ -255,23 +261,20 @@ static void run_disconnect(struct rpc_request *rpc) {
   session_leave(rpc->session);
 }
 
-#define METHOD(text, function)                                                                     \
-  { .name = {text, sizeof text - 1}, .run = function }
-#define READING_METHOD(text, function)                                                             \
-  { .name = {text, sizeof text - 1}, .run = function, .reads = true }
+#define METHOD(text, function) .name = {text, sizeof text - 1}, .run = (function)
 
 static const struct rpc_method methods[] = {
-    METHOD("publish", rpc_publish),
-    METHOD("ping", run_ping),
-    READING_METHOD("subscribe", rpc_subscribe),
-    METHOD("unsubscribe", rpc_unsubscribe),
-    METHOD("unsubscribeall", rpc_unsubscribe_all),
-    METHOD("list", rpc_list),
-    READING_METHOD("eventlog", rpc_eventlog),
-    READING_METHOD("get", rpc_get),
-    METHOD("set", rpc_set),
-    METHOD("del", rpc_del),
-    METHOD("disconnect", run_disconnect),
+    {METHOD("publish", rpc_publish), .by_post = true},
+    {METHOD("ping", run_ping), .by_post = true},
+    {METHOD("subscribe", rpc_subscribe), .reads = true},
+    {METHOD("unsubscribe", rpc_unsubscribe)},
+    {METHOD("unsubscribeall", rpc_unsubscribe_all)},
+    {METHOD("list", rpc_list)},
+    {METHOD("eventlog", rpc_eventlog), .reads = true, .by_post = true},
+    {METHOD("get", rpc_get), .reads = true, .by_post = true},
+    {METHOD("set", rpc_set), .by_post = true},
+    {METHOD("del", rpc_del), .by_post = true},
+    {METHOD("disconnect", run_disconnect)},
 };
 
 static const struct rpc_method *find_method(struct slice name) {
@@ -285,9 +288,12 @@ static void run(struct rpc_request *rpc, struct slice method_name) {
   const struct rpc_method *method = find_method(method_name);
   if (method == NULL) {
     rpc_fail_about(&rpc->reply, JSONRPC_METHOD_NOT_FOUND, "There is no method named ", method_name);
-    return;
+  } else if (rpc->session->kind == SESSION_POST && !method->by_post) {
+    rpc_fail_about(&rpc->reply, JSONRPC_METHOD_NOT_FOUND,
+                   "Only over a WebSocket is there a method named ", method->name);
+  } else {
+    method->run(rpc);
   }
-  method->run(rpc);
 }
 
 static const char invalid_request[] =

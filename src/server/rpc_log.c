@@ -7,19 +7,33 @@
 #include "eventhub/topic/acl.h"
 #include "eventhub/topic/message.h"
 
-/* `since`: 0 is no history, a negative number that long before now, a positive one ms since the
- * epoch. */
-static bool parse_since_time(const struct rpc_request *rpc, const struct rpc_param *since,
-                             struct history_wish *ret) {
-  int64_t ms = 0;
-  if (!rpc_param_number(rpc, since, -rpc_integer_max, rpc_integer_max, &ms)) return false;
-  ret->kind = ms == 0 ? HISTORY_NONE : HISTORY_WANTED;
+void history_since_time(struct history_wish *wish, int64_t ms) {
   int64_t at = ms;
   if (ms < 0) {
     at = (int64_t)clock_wall_ms() + ms;
     if (at < 0) at = 0;
   }
-  ret->point = (struct log_point){.since = LOG_SINCE_TIME, .id = {.ms = (uint64_t)at}};
+  wish->kind = ms == 0 ? HISTORY_NONE : HISTORY_WANTED;
+  wish->point = (struct log_point){.since = LOG_SINCE_TIME, .id = {.ms = (uint64_t)at}};
+}
+
+int history_since_id(struct history_wish *wish, struct slice id) {
+  wish->kind = HISTORY_WANTED;
+  wish->point.since = LOG_SINCE_ID;
+  return message_id_parse(id, &wish->point.id);
+}
+
+void history_init(struct history_wish *wish, const struct worker *worker, int64_t limit) {
+  int64_t max = (int64_t)worker->broker->options->max_cache_request_limit;
+  *wish = (struct history_wish){.kind = HISTORY_UNASKED,
+                                .limit = (uint32_t)(limit < max ? limit : max)};
+}
+
+static bool parse_since_time(const struct rpc_request *rpc, const struct rpc_param *since,
+                             struct history_wish *ret) {
+  int64_t ms = 0;
+  if (!rpc_param_number(rpc, since, -rpc_integer_max, rpc_integer_max, &ms)) return false;
+  history_since_time(ret, ms);
   return true;
 }
 
@@ -28,9 +42,7 @@ static bool parse_since_id(const struct rpc_request *rpc, const struct rpc_param
   AUTO(buf) struct buf scratch = BUF_INIT;
   struct slice text;
   if (!rpc_param_string(rpc, param, &scratch, &text)) return false;
-  ret->kind = HISTORY_WANTED;
-  ret->point.since = LOG_SINCE_ID;
-  if (message_id_parse(text, &ret->point.id) == 0) return true;
+  if (history_since_id(ret, text) == 0) return true;
   rpc_fail_about(&rpc->reply, JSONRPC_INVALID_PARAMS, "Invalid message id in request: ", text);
   return false;
 }
@@ -43,11 +55,9 @@ static bool is_absent(const struct rpc_param *param) {
 bool history_parse(const struct rpc_request *rpc, const struct rpc_param *since,
                    const struct rpc_param *since_id, const struct rpc_param *limit,
                    struct history_wish *ret) {
-  int64_t max = (int64_t)rpc->session->worker->broker->options->max_cache_request_limit;
-  int64_t wanted = max;
-  *ret = (struct history_wish){.kind = HISTORY_UNASKED};
+  int64_t wanted = rpc_integer_max;
   if (!rpc_param_number(rpc, limit, 0, rpc_integer_max, &wanted)) return false;
-  ret->limit = (uint32_t)(wanted < max ? wanted : max);
+  history_init(ret, rpc->session->worker, wanted);
   if (!is_absent(since_id)) return parse_since_id(rpc, since_id, ret);
   if (is_absent(since)) return true;
   if (since->value.type == JSON_STRING) return parse_since_id(rpc, since, ret);

@@ -57,9 +57,8 @@ bool rpc_param_number(const struct rpc_request *rpc, const struct rpc_param *par
 }
 
 bool rpc_param_ttl(const struct rpc_request *rpc, const struct rpc_param *param, uint64_t *ret_ms) {
-  static const int64_t century_s = INT64_C(100) * 365 * 24 * 3600;
   int64_t seconds = 0;
-  if (!rpc_param_number(rpc, param, 0, century_s, &seconds)) return false;
+  if (!rpc_param_number(rpc, param, 0, rpc_ttl_max_s, &seconds)) return false;
   *ret_ms = (uint64_t)seconds * 1000;
   return true;
 }

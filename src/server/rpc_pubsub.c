@@ -7,96 +7,9 @@
 #include "eventhub/server/rpc_log.h"
 #include "eventhub/server/rpc_params.h"
 #include "eventhub/server/session.h"
+#include "eventhub/server/sse.h"
 #include "eventhub/server/worker.h"
 #include "eventhub/topic/acl.h"
-#include "eventhub/topic/message.h"
-#include "eventhub/topic/rate_limit.h"
-
-/* ---- publish ---- */
-
-static void answer_published(const struct rpc_call *call) {
-  char id[MESSAGE_ID_MAX];
-  size_t id_len = message_id_format(call->request.publish.id, id);
-  AUTO(buf) struct buf result = BUF_INIT;
-  buf_append_str(&result, "{\"action\":\"publish\",\"id\":\"");
-  buf_append(&result, id, id_len);
-  buf_append_str(&result, "\",\"status\":\"ok\",\"topic\":\"");
-  buf_append_slice(&result, call->subject);
-  buf_append_str(&result, "\"}");
-  rpc_result(&call->reply, buf_slice(&result));
-}
-
-static void answer_limited(const struct rpc_call *call) {
-  AUTO(buf) struct buf result = BUF_INIT;
-  buf_append_str(&result, "{\"action\":\"publish\",\"topic\":\"");
-  buf_append_slice(&result, call->subject);
-  buf_append_str(&result, "\",\"status\":\"ERR_RATE_LIMIT_EXCEEDED\"}");
-  rpc_result(&call->reply, buf_slice(&result));
-}
-
-static void on_published(struct rpc_call *call, struct session *session) {
-  (void)session;
-  if (call->request.status == STORE_OK) {
-    answer_published(call);
-  } else if (call->request.status == STORE_RATE_LIMITED) {
-    answer_limited(call);
-  } else {
-    rpc_fail_status(&call->reply, call->request.status);
-  }
-}
-
-static bool message_is_there(const struct rpc_request *rpc, struct json_value message) {
-  if (message.type != JSON_NULL && !json_string_equals(message, SLICE(""))) return true;
-  rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS,
-           SLICE("You need to specify topic and message to publish to: parameter 'message' is "
-                 "missing, null or empty."));
-  return false;
-}
-
-struct publish_params {
-  struct slice topic;
-  struct json_value message;
-  uint64_t ttl_ms;
-  int64_t timestamp_ms; /* 0: not given */
-};
-
-static bool read_publish_params(const struct rpc_request *rpc, struct buf *scratch,
-                                struct publish_params *ret) {
-  struct rpc_param params[] = {RPC_PARAM("topic"), RPC_PARAM("message"), RPC_PARAM("ttl"),
-                               RPC_PARAM("timestamp")};
-  rpc_params_find(rpc->params, params, ARRAY_LEN(params));
-  ret->timestamp_ms = 0;
-  ret->message = params[1].value;
-  return rpc_param_topic(rpc, &params[0], scratch, &ret->topic) &&
-         message_is_there(rpc, ret->message) && rpc_param_ttl(rpc, &params[2], &ret->ttl_ms) &&
-         rpc_param_number(rpc, &params[3], 0, rpc_integer_max, &ret->timestamp_ms);
-}
-
-void rpc_publish(struct rpc_request *rpc) {
-  struct session *session = rpc->session;
-  AUTO(buf) struct buf scratch = BUF_INIT;
-  struct publish_params params;
-  if (!read_publish_params(rpc, &scratch, &params)) return;
-  if (!acl_may_write(session->token, params.topic)) {
-    rpc_fail_about(&rpc->reply, JSONRPC_INVALID_PARAMS,
-                   "Insufficient access to topic: ", params.topic);
-    return;
-  }
-  struct slice origin = session->token != NULL ? session->token->sub : SLICE("");
-  struct rpc_call *call = rpc_call_new(rpc, STORE_PUBLISH, params.topic, on_published);
-  struct store_publish *publish = &call->request.publish;
-  publish->message = message_new(params.topic, params.message.text, origin);
-  publish->timestamp_ms = (uint64_t)params.timestamp_ms;
-  publish->ttl_ms = params.ttl_ms;
-  publish->limit = rate_limit_find(session->token, params.topic);
-  if (publish->limit != NULL) {
-    publish->subject = origin;
-    call->token = token_ref(session->token);
-  }
-  rpc_call_submit(call, session);
-}
-
-/* ---- subscribe ---- */
 
 static void answer_subscribed(const struct rpc_reply *reply, struct slice filter,
                               const char *recovered) {
@@ -180,6 +93,7 @@ static void refuse(const struct rpc_call *call, struct session *session) {
     unsubscribe(session, subscription);
   }
   enum store_status status = call->request.status;
+  if (session != NULL && session->kind == SESSION_STREAM) sse_fail(session);
   rpc_fail_status(&call->reply, status == STORE_UNKNOWN ? STORE_UNAVAILABLE : status);
 }
 
@@ -191,6 +105,8 @@ static void finish_subscribe(struct rpc_call *call, struct session *session) {
   grant(call, session);
   bool is_in_batch = call->reply.batch != NULL;
   if (is_in_batch) rpc_join_later(call);
+  if (session != NULL && session->kind == SESSION_STREAM)
+    sse_start(session, call->subject, call->recovered);
   answer_subscribed(&call->reply, call->subject, call->recovered);
   if (!is_in_batch) rpc_join(call, session);
 }
@@ -262,6 +178,7 @@ static void subscribe_at_once(struct rpc_request *rpc, struct slice filter, cons
     subscription = add(rpc, filter, state, serial);
   }
   subscription->serial = serial;
+  if (session->kind == SESSION_STREAM) sse_start(session, filter, recovered);
   if (is_in_batch) {
     struct rpc_call *call = rpc_call_new(rpc, STORE_BARRIER, filter, NULL); /* never submitted */
     call->serial = serial;
@@ -297,6 +214,18 @@ static const char *recovered_without_history(enum history_kind kind) {
   return kind == HISTORY_NONE ? "true" : "false";
 }
 
+void rpc_subscribe_to(struct rpc_request *rpc, struct slice filter,
+                      const struct history_wish *wish) {
+  const struct session *session = rpc->session;
+  bool has_history = wish->kind == HISTORY_WANTED && session->worker->broker->options->enable_cache;
+  const char *recovered = recovered_without_history(wish->kind);
+  if (has_history || needs_watch(session, filter)) {
+    subscribe_by_store(rpc, filter, has_history ? wish : NULL, recovered);
+  } else {
+    subscribe_at_once(rpc, filter, recovered);
+  }
+}
+
 void rpc_subscribe(struct rpc_request *rpc) {
   struct rpc_param params[] = {RPC_PARAM("topic"), RPC_PARAM("since"), RPC_PARAM("sinceEventId"),
                                RPC_PARAM("limit")};
@@ -308,14 +237,7 @@ void rpc_subscribe(struct rpc_request *rpc) {
       !history_parse(rpc, &params[1], &params[2], &params[3], &wish)) {
     return;
   }
-  const struct session *session = rpc->session;
-  bool has_history = wish.kind == HISTORY_WANTED && session->worker->broker->options->enable_cache;
-  const char *recovered = recovered_without_history(wish.kind);
-  if (has_history || needs_watch(session, filter)) {
-    subscribe_by_store(rpc, filter, has_history ? &wish : NULL, recovered);
-  } else {
-    subscribe_at_once(rpc, filter, recovered);
-  }
+  rpc_subscribe_to(rpc, filter, &wish);
 }
 
 /* ---- unsubscribe, list ---- */

@@ -6,8 +6,10 @@
 #include "eventhub/base/clock.h"
 #include "eventhub/base/log.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/server/admission.h"
 #include "eventhub/server/connection.h"
 #include "eventhub/server/fanout.h"
+#include "eventhub/server/http_post.h"
 #include "eventhub/server/rpc.h"
 #include "eventhub/server/worker.h"
 #include "eventhub/topic/token.h"
@@ -21,21 +23,16 @@ static void log_session(const char *event, const struct session *session) {
             LOG_UINT("subscriptions", session->subscription_count));
 }
 
-void session_open(struct worker *worker, struct connection *connection, struct token *token) {
-  struct session *session = x_calloc(1, sizeof *session);
-  session->worker = worker;
-  session->connection = connection;
-  session->token = token;
+void session_init(struct session *session, enum session_kind kind, struct worker *worker,
+                  struct connection *connection, struct token *token) {
+  *session = (struct session){
+      .kind = (uint8_t)kind, .worker = worker, .connection = connection, .token = token};
   list_init(&session->subscriptions);
   list_init(&session->expiry.link);
   connection->session = session;
-  if (token != NULL && token->exp_s != 0)
-    expiry_add(&worker->expiry, &session->expiry, token->exp_s);
-  log_session("connected", session);
 }
 
-void session_free(struct session *session) {
-  log_session("disconnected", session);
+void session_done(struct session *session) {
   struct worker *worker = session->worker;
   LIST_FOREACH_SAFE (link, next, &session->subscriptions) {
     fanout_unsubscribe(&worker->fanout, container_of(link, struct subscription, link));
@@ -43,6 +40,30 @@ void session_free(struct session *session) {
   expiry_remove(&worker->expiry, &session->expiry);
   token_unref(session->token);
   buf_done(&session->kept);
+  session->connection->session = NULL;
+}
+
+struct session *session_open(struct worker *worker, struct connection *connection,
+                             enum session_kind kind, struct token *token) {
+  struct session *session = x_malloc(sizeof *session);
+  session_init(session, kind, worker, connection, token);
+  if (token != NULL && token->exp_s != 0)
+    expiry_add(&worker->expiry, &session->expiry, token->exp_s);
+  if (kind == SESSION_STREAM) metrics_add(&worker->metrics, METRIC_SSE_STREAMS, 1);
+  log_session("connected", session);
+  return session;
+}
+
+void session_close(struct session *session) {
+  struct worker *worker = session->worker;
+  if (session->kind == SESSION_POST) {
+    post_free(session);
+    return;
+  }
+  log_session("disconnected", session);
+  if (session->kind == SESSION_STREAM) metrics_subtract(&worker->metrics, METRIC_SSE_STREAMS, 1);
+  admission_give_place(worker->broker);
+  session_done(session);
   free(session);
 }
 
@@ -111,6 +132,7 @@ void session_request_finished(struct session *session, enum store_op op) {
   } else if (session->pending <= SESSION_PENDING_LOW) {
     connection_resume(session->connection, CONNECTION_PAUSE_REQUESTS);
   }
+  if (session->kind == SESSION_POST) post_settle(session);
 }
 
 void session_leave(struct session *session) {

@@ -10,6 +10,7 @@
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/err.h"
 #include "eventhub/base/log.h"
+#include "eventhub/server/http_post.h"
 #include "eventhub/server/routes.h"
 #include "eventhub/server/rpc.h"
 #include "eventhub/server/session.h"
@@ -33,15 +34,12 @@ static void on_message(struct connection *connection, enum ws_opcode opcode, cha
 }
 
 static void on_closed(struct connection *connection) {
-  struct worker *worker = connection->pool->context;
-  if (connection->session == NULL) return;
-  session_free(connection->session);
-  connection->session = NULL;
-  atomic_fetch_sub(&worker->broker->sessions, 1);
+  if (connection->session != NULL) session_close(connection->session);
 }
 
 static const struct connection_handler handler = {
     .on_request = routes_on_request,
+    .on_body = post_on_body,
     .on_message = on_message,
     .on_closed = on_closed,
 };

@@ -123,7 +123,22 @@ struct message *message_ref(struct message *message) {
 
 void message_unref(struct message *message) {
   if (message == NULL) return;
-  if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1) free(message);
+  if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) != 1) return;
+  blob_unref(atomic_load_explicit(&message->compressed, memory_order_relaxed));
+  free(message);
+}
+
+struct blob *message_compressed(const struct message *message) {
+  return atomic_load_explicit(&message->compressed, memory_order_acquire);
+}
+
+struct blob *message_keep_compressed(struct message *message, struct blob *compressed) {
+  struct blob *first = NULL;
+  if (atomic_compare_exchange_strong_explicit(&message->compressed, &first, compressed,
+                                              memory_order_acq_rel, memory_order_acquire))
+    return compressed;
+  blob_unref(compressed);
+  return first;
 }
 
 void message_set_id(struct message *message, struct message_id id) {

@@ -103,7 +103,7 @@ static ssize_t consume_head(struct peer *peer, struct slice bytes) {
 /* The first frame, if it is whole. Bytes used, 0, or ERR_INVALID. */
 static ssize_t consume_frame(struct floor *floor, char *bytes, size_t len) {
   struct ws_frame frame;
-  int err = ws_frame_parse(bytes, len, &frame);
+  int err = ws_frame_parse(bytes, len, 0, &frame);
   if (err == ERR_AGAIN) return 0;
   if (err < 0 || frame.opcode == WS_CLOSE) return ERR_INVALID;
   if (len - frame.header_len < frame.payload_len) return 0;

@@ -32,6 +32,7 @@ static void on_request(struct connection *connection, const struct http_request 
   struct ws_handshake handshake;
   int status = ws_handshake_check(request, &handshake);
   if (status == 101) {
+    ws_deflate_negotiate(request, &handshake.deflate);
     connection_upgrade(connection, &handshake);
   } else {
     connection_refuse(connection, status, status == 426 ? SLICE(WS_VERSION_HEADER) : SLICE(""),
@@ -48,7 +49,8 @@ static void on_closed(struct connection *connection) {
   (void)connection;
 }
 
-static const struct connection_handler handler = {on_request, on_message, on_closed};
+static const struct connection_handler handler = {
+    .on_request = on_request, .on_message = on_message, .on_closed = on_closed};
 
 static void on_accept(struct listener *listener, int fd, const struct sockaddr_storage *peer) {
   struct echo *echo = listener->context;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -24,6 +25,9 @@ ssize_t stream_recv(struct stream *stream, char *bytes, size_t cap);
 bool stream_has_bytes(const struct stream *stream);
 /* Bytes taken (> 0), ERR_AGAIN when the socket is full, ERR_CLOSED when the peer is gone. */
 ssize_t stream_sendv(struct stream *stream, struct iovec *parts, int count);
+/* The peer counts as gone when what was sent stays unacknowledged for that long (TCP_USER_TIMEOUT):
+ * for a connection on which nothing comes from it. */
+void stream_set_timeout(struct stream *stream, uint32_t ms);
 /* No more bytes will be sent; the peer's may still come. */
 void stream_shutdown(struct stream *stream);
 /* Idempotent. */

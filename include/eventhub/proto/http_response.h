@@ -27,6 +27,20 @@ const char *http_status_text(int status);
  * have no body (RFC 9110 8.6). */
 void http_response_encode(struct buf *out, const struct http_response *response);
 
+/* What a client that expects it (RFC 9110 10.1.1) gets before it sends the body. */
+#define HTTP_CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+
+/* A header line: what is refused now may go well a little later. */
+#define HTTP_RETRY_LATER "Retry-After: 5\r\n"
+
+/* Appends the head of a 200 whose body is a stream that ends with the connection: not to be cached,
+ * nor buffered by a proxy. */
+void http_stream_head_encode(struct buf *out, struct slice content_type,
+                             struct slice extra_headers);
+
+/* Appends the body of a refusal: {"error":"<message>"}. */
+void http_error_body(struct buf *out, struct slice message);
+
 /* Appends a refusal: body {"error":"<message>"}, `Connection: close`, not to be cached. */
 void http_error_encode(struct buf *out, int status, struct slice extra_headers,
                        struct slice message);

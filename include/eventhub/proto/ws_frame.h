@@ -38,6 +38,9 @@ enum ws_close_code {
   WS_CLOSE_TRY_AGAIN = 1013
 };
 
+/* RFC 7692 6: the message that this frame begins is compressed. */
+enum { WS_RSV1 = 0x40 };
+
 enum {
   WS_FRAME_HEADER_MAX = 10,        /* that we send */
   WS_FRAME_CLIENT_HEADER_MAX = 14, /* that we receive */
@@ -48,7 +51,7 @@ struct ws_frame {
   uint64_t payload_len;
   size_t header_len; /* the payload begins behind it */
   uint8_t opcode;    /* enum ws_opcode */
-  uint8_t rsv;       /* always 0 as long as no extension is negotiated */
+  uint8_t rsv;       /* the reserved bits as they stand in byte 0 */
   bool fin;
   uint8_t mask[4];
 };
@@ -59,16 +62,18 @@ static inline bool ws_opcode_is_control(unsigned opcode) {
 }
 
 /*
- * Reads the header of a client's frame; the payload need not be there. 0 with `ret` written, or
+ * Reads the header of a client's frame; the payload need not be there. `allowed_rsv` are the
+ * reserved bits to which an extension has given a meaning, 0 or WS_RSV1; only the first frame of a
+ * text or binary message may have them. 0 with `ret` written, or
  *
  *   ERR_AGAIN    a valid beginning: more bytes are needed
- *   ERR_INVALID  1002: a reserved bit or opcode, not masked, a control frame fragmented or over
- *                125 bytes, a length in a longer form than it needs (RFC 6455 5.2)
- *   ERR_TOO_BIG  1009: bit 63 of the length is set
+ *   ERR_INVALID  1002: a reserved bit that is not allowed here, a reserved opcode, not masked, a
+ * control frame fragmented or over 125 bytes, a length in a longer form than it needs (RFC
+ * 6455 5.2) ERR_TOO_BIG  1009: bit 63 of the length is set
  *
  * Bad is told at the first byte that makes it so.
  */
-int ws_frame_parse(const char *bytes, size_t len, struct ws_frame *ret);
+int ws_frame_parse(const char *bytes, size_t len, unsigned allowed_rsv, struct ws_frame *ret);
 
 /* Masks or unmasks in place (RFC 6455 5.3); `offset` is the place of bytes[0] in the payload, for
  * one that comes in pieces. */
@@ -83,6 +88,8 @@ static inline size_t ws_frame_header_len(uint64_t payload_len) {
 /* Writes the header of a whole (FIN), unmasked frame to `out`, which has room for
  * WS_FRAME_HEADER_MAX bytes; returns ws_frame_header_len(payload_len). */
 size_t ws_frame_header_encode(char *out, enum ws_opcode opcode, uint64_t payload_len);
+/* The same with WS_RSV1. */
+size_t ws_frame_header_encode_compressed(char *out, enum ws_opcode opcode, uint64_t payload_len);
 
 /* May this code stand in a close frame (RFC 6455 7.4)? */
 bool ws_close_code_is_valid(unsigned code);

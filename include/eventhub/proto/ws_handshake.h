@@ -11,6 +11,7 @@
 #include "eventhub/base/buf.h"
 #include "eventhub/base/slice.h"
 #include "eventhub/proto/http_request.h"
+#include "eventhub/proto/ws_extension.h"
 
 enum { WS_ACCEPT_LEN = 28 };
 
@@ -21,6 +22,8 @@ struct ws_handshake {
    * Points into the request: for browsers, which can set no header. It is a secret, so it is never
    * sent back. */
   struct slice protocol_token;
+  /* Compression, for the answer: nothing, unless the caller negotiates it. */
+  struct ws_deflate deflate;
   const char *reason; /* of a refusal: a short phrase, a constant */
 };
 

@@ -29,8 +29,11 @@
 #include "eventhub/proto/ws_frame.h"
 
 struct ws_limits {
-  size_t max_message; /* bytes of payload over all fragments; control frames do not count */
+  size_t
+      max_message; /* bytes of payload over all fragments; control frames do not count. Compressed
+                      it may be larger by what data that cannot be compressed grows by. */
   bool allow_binary;
+  bool allow_compressed; /* permessage-deflate was negotiated (RFC 7692) */
 };
 
 struct ws_assembly;
@@ -54,6 +57,8 @@ enum ws_event {
 struct ws_item {
   char *data; /* never NULL; may be written to */
   size_t len;
+  bool is_compressed; /* of TEXT and BINARY: data is the message's compressed form, as it came. That
+                         a text is UTF-8 has not been checked. */
   uint16_t close_code;
   const char *reason; /* a short phrase, a constant */
 };

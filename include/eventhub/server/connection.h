@@ -2,18 +2,21 @@
 #define EVENTHUB_SERVER_CONNECTION_H
 
 /*
- * One client's connection, from accept to close: HTTP requests, then perhaps WebSocket frames. What
- * the bytes mean is the handler's business (the broker's session, or an echo server); this module
- * reads, answers pings, closes properly, and never holds more for a client than the limits say.
+ * One client's connection, from accept to close: HTTP requests, then perhaps WebSocket frames or a
+ * stream of server-sent events. What the bytes mean is the handler's business (the broker's
+ * session, or an echo server); this module reads, answers pings, closes properly, and never holds
+ * more for a client than the limits say.
  *
- *             upgrade                  connection_close, peer's close, failure
- *   HTTP -----------------> WEBSOCKET ----------------------------------------> CLOSING
- *     |                                                                            |  flushed, peer
- * closed
- *     +---- response with Connection: close, bad request --------------------------+  or time is up
- *                                                                                  v
- *                                                              CLOSED (freed at the end of the
- * turn)
+ *          connection_upgrade
+ *   HTTP ----------------------> WEBSOCKET --- connection_close, peer's close, failure ---> CLOSING
+ *    | |   connection_stream                                                                 ^  |
+ *    | +-----------------------> STREAM ------ connection_close -----------------------------+  |
+ *    +-- response with Connection: close, bad request ---------------------------------------+  |
+ *                                                                                               |
+ *                  CLOSED (freed at the end of the turn) <--- flushed, peer closed or time is up +
+ *
+ * HTTP requests are answered one after the other, in order: while the handler owes an answer, what
+ * the client has sent behind its request (pipelining) waits.
  *
  * All functions belong to the thread of the pool's loop. A connection is freed only at the end of a
  * turn, so a pointer stays good for as long as the callback that got it runs; across turns and
@@ -29,21 +32,25 @@
 #include "eventhub/net/stream.h"
 #include "eventhub/proto/http_request.h"
 #include "eventhub/proto/http_response.h"
+#include "eventhub/proto/ws_deflate.h"
 #include "eventhub/proto/ws_frame.h"
 #include "eventhub/proto/ws_handshake.h"
 #include "eventhub/proto/ws_message.h"
 #include "eventhub/server/metrics.h"
 
 struct connection;
+struct connection_body;
 struct connection_pool;
 struct sockaddr_storage;
 
 enum connection_state {
   CONNECTION_HTTP,
-  CONNECTION_WEBSOCKET,
   CONNECTION_CLOSING, /* nothing more is accepted; what is queued leaves, then the peer's end is
                          awaited */
-  CONNECTION_CLOSED
+  CONNECTION_CLOSED,
+  /* Messages flow to the client: */
+  CONNECTION_WEBSOCKET,
+  CONNECTION_STREAM
 };
 
 /* Why a connection does not read at the moment; any number of them. */
@@ -51,7 +58,15 @@ enum connection_pause {
   CONNECTION_PAUSE_REQUESTS = 1, /* too many requests wait for the store */
   CONNECTION_PAUSE_OUTPUT = 2,   /* the client reads too slowly for what it asks */
   CONNECTION_PAUSE_READS = 4,    /* a request for a long answer waits for another such answer */
-  CONNECTION_PAUSE_DRAIN = 8     /* the server stops */
+  CONNECTION_PAUSE_DRAIN = 8,    /* the server stops */
+  CONNECTION_PAUSE_ANSWER = 16   /* an HTTP request is not answered yet */
+};
+
+/* What the handler owes for the HTTP request that it has. */
+enum connection_debt {
+  CONNECTION_DEBT_NONE,
+  CONNECTION_DEBT_ANSWER,
+  CONNECTION_DEBT_BODY /* an answer, and nobody has taken the body: nothing can be read behind it */
 };
 
 /* A name that outlives the connection: never refers to another one. */
@@ -60,9 +75,13 @@ struct connection_ref {
 };
 
 struct connection_handler {
-  /* A request's head. Answer it before returning: connection_respond, _refuse or _upgrade. Bodies
-   * are not read: a request that announces one must be refused. */
+  /* A request's head, gone after the call. It gets one answer, now or later: connection_respond,
+   * _refuse, _upgrade or _stream. Where it announces a body (has_body) that is wanted,
+   * connection_take_body comes first; answered without it, the connection closes. */
   void (*on_request)(struct connection *connection, const struct http_request *request);
+  /* The whole body that connection_take_body has asked for, gone after the call. The answer is
+   * still owed. NULL where no body is ever taken. */
+  void (*on_body)(struct connection *connection, struct slice body);
   /* A whole message; data may be written to and is gone after the call. `opcode` is WS_TEXT or
    * WS_BINARY. */
   void (*on_message)(struct connection *connection, enum ws_opcode opcode, char *data, size_t len);
@@ -72,7 +91,7 @@ struct connection_handler {
 };
 
 struct connection_limits {
-  struct ws_limits message;
+  struct ws_limits message;      /* max_message is the limit of an HTTP body, too */
   size_t max_send_queue;         /* bytes that wait for one client; beyond it 1013 */
   uint32_t handshake_timeout_ms; /* from accept, or from the last response, to the next complete
                                     request */
@@ -96,6 +115,9 @@ struct connection_pool {
   struct connection *dirty; /* to flush at the end of the turn */
   struct connection *dead;  /* to free at the end of the turn */
   char *recv_buffer;
+  struct ws_inflater
+      *inflater; /* for compressed messages of all connections; NULL before the first */
+  struct ws_deflater *deflater;
 };
 
 struct connection {
@@ -117,9 +139,16 @@ struct connection {
   struct deadline deadline;
   struct ws_decoder decoder;
   struct buf *pending_input; /* bytes that could not be used yet; NULL without any */
-  void *session;             /* the handler's */
-  uint8_t peer_address[16];  /* IPv4 as ::ffff:a.b.c.d */
+  union {
+    struct connection_body *body; /* of an HTTP request, while it comes; else NULL */
+    struct ws_window *window;     /* with compression: what a client with context refers to */
+  };
+  void *session;            /* the handler's */
+  uint8_t peer_address[16]; /* IPv4 as ::ffff:a.b.c.d */
   uint16_t peer_port;
+  struct ws_deflate deflate; /* compression, as it was negotiated */
+  uint8_t debt;              /* enum connection_debt */
+  uint8_t format;            /* the handler's: in which form messages go out; 0 at first */
 };
 
 /* The loop and everything passed must outlive the pool. */
@@ -131,6 +160,8 @@ void connection_pool_done(struct connection_pool *pool);
 /* Belongs at the end of each turn: sends what the turn has queued, one system call per connection,
  * and frees what it has closed. */
 void connection_pool_flush(struct connection_pool *pool);
+/* Made with the first use. */
+struct ws_deflater *connection_pool_deflater(struct connection_pool *pool);
 struct connection *connection_find(struct connection_pool *pool, struct connection_ref ref);
 
 /* Takes over an accepted socket. NULL (and the descriptor closed) where the loop does not take it.
@@ -138,6 +169,9 @@ struct connection *connection_find(struct connection_pool *pool, struct connecti
 struct connection *connection_open(struct connection_pool *pool, int fd,
                                    const struct sockaddr_storage *peer);
 
+/* From on_request: the body is wanted. on_body gets it, at once or later; where it is too large or
+ * malformed the connection answers by itself and closes. */
+void connection_take_body(struct connection *connection, const struct http_request *request);
 /* Queues a response; closes after it unless response->keep_alive. */
 void connection_respond(struct connection *connection, const struct http_response *response);
 /* Queues a refusal with a JSON body and closes. `extra_headers` are complete lines. */
@@ -146,14 +180,28 @@ void connection_refuse(struct connection *connection, int status, struct slice e
 /* Answers 101; from now on messages come. */
 void connection_upgrade(struct connection *connection, const struct ws_handshake *handshake);
 
-/* Queues one whole message. Ignored once the connection is closing. */
+/* Answers 200 with a body that has no end until the connection closes, text/event-stream; from now
+ * on only connection_push and connection_stream_bytes send, and what the client sends is not looked
+ * at. `extra_headers` are complete lines. */
+void connection_stream(struct connection *connection, struct slice extra_headers);
+/* Queues whole events or comments (sse.h). Ignored once the connection is closing. */
+void connection_stream_bytes(struct connection *connection, struct slice bytes);
+
+/* Is it open for messages? */
+static inline bool connection_is_live(const struct connection *connection) {
+  return connection->state >= CONNECTION_WEBSOCKET;
+}
+
+/* Queues one whole message, compressed where that was negotiated and makes it shorter. Ignored once
+ * the connection is closing. */
 void connection_send(struct connection *connection, enum ws_opcode opcode, struct slice payload);
-/* Queues encoded frames; they lie in the pool's arena, or in a chunk of this thread. The hot path
- * of a fan-out: nothing is copied. */
+/* Queues encoded frames or events; they lie in the pool's arena, or in a chunk of this thread. The
+ * hot path of a fan-out: nothing is copied. */
 static inline void connection_push(struct connection *connection, const struct span *frames);
 
-/* Sends a close frame (RFC 6455 5.5.1) behind what is queued and waits for the peer's. `reason` is
- * at most 123 bytes of UTF-8. */
+/* Sends a close frame (RFC 6455 5.5.1) behind what is queued and waits for the peer's; a stream
+ * ends with a comment that holds the reason. `reason` is at most 123 bytes of UTF-8, without line
+ * ends. */
 void connection_close(struct connection *connection, enum ws_close_code code, struct slice reason);
 /* Ends it now; what is queued is lost. */
 void connection_drop(struct connection *connection);
@@ -176,7 +224,7 @@ static inline void connection_mark_dirty(struct connection *connection) {
 }
 
 static inline void connection_push(struct connection *connection, const struct span *frames) {
-  if (connection->state != CONNECTION_WEBSOCKET) return;
+  if (!connection_is_live(connection)) return;
   out_queue_push(&connection->out, frames);
   connection_mark_dirty(connection);
   if (connection->out.bytes > connection->pool->limits.max_send_queue)

@@ -2,7 +2,8 @@
 #define EVENTHUB_SERVER_CONNECTION_INPUT_H
 
 /*
- * The reading half of a connection: from readiness to requests and messages. For connection.c only.
+ * The parts of a connection among themselves, for connection*.c only: connection.c has the pool,
+ * sending and closing, connection_input.c reading and WebSocket messages, connection_http.c HTTP.
  */
 
 #include "eventhub/server/connection.h"
@@ -15,5 +16,18 @@ enum {
 /* The loop's callback. */
 void connection_on_ready(struct loop_io *io, uint32_t events);
 void connection_free_input(struct connection *connection);
+
+/* Uses bytes of the HTTP request that comes next, or of its body. Bytes used; 0 when more are
+ * needed. */
+size_t connection_consume_http(struct connection *connection, const char *bytes, size_t len);
+void connection_free_body(struct connection *connection);
+
+/* Queues bytes as they are, in whatever state. */
+void connection_queue(struct connection *connection, struct slice head, struct slice body);
+/* Answers that pile up faster than they leave: the requests behind them wait until these are sent,
+ * so that what one read brings in cannot ask for more than memory holds. */
+void connection_pace(struct connection *connection);
+/* CLOSING, from here on. */
+void connection_start_closing(struct connection *connection);
 
 #endif

@@ -7,10 +7,11 @@
  *   filter number --> fanout_filter --> group (id "1") --> member, member, member ...
  *                                   --> group (id "7") --> member
  *
- * Subscribers of one filter whose requests had the same JSON-RPC id get the same bytes: they are a
- * group, and a message is encoded once for each group, not for each subscriber. Most clients use
- * the same small numbers. Messages that follow each other and go to the same filters (a delivery)
- * are encoded one behind the other, so that a member gets one span for all of them.
+ * Subscribers of one filter whose requests had the same JSON-RPC id, and that have messages in the
+ * same form (encoder.h), get the same bytes: they are a group, and a message is encoded once for
+ * each group, not for each subscriber. Most clients use the same small numbers. Messages that
+ * follow each other and go to the same filters (a delivery) are encoded one behind the other, so
+ * that a member gets one span for all of them.
  *
  * The first subscription to a filter registers the worker in the shared trie, the last one removes
  * it. Only the worker's thread may call these functions.
@@ -23,6 +24,7 @@
 #include "eventhub/base/map.h"
 #include "eventhub/base/slice.h"
 #include "eventhub/server/connection.h"
+#include "eventhub/server/encoder.h"
 #include "eventhub/store/store.h"
 #include "eventhub/topic/trie.h"
 
@@ -63,6 +65,7 @@ struct fanout {
   unsigned worker;
   struct fanout_filter **by_number;
   uint32_t number_cap;
+  struct encoder encoder;
   struct map by_text;
   struct map groups;
   struct map subscriptions;

@@ -69,10 +69,12 @@ typedef void rpc_method_fn(struct rpc_request *rpc);
 struct rpc_method {
   struct slice name; /* lower case: names compare without case */
   rpc_method_fn *run;
-  bool reads; /* its answer comes from the store and may be long */
+  bool reads;   /* its answer comes from the store and may be long */
+  bool by_post; /* makes sense in a POST, too: neither is about a connection's subscriptions */
 };
 
-/* Handles one text message: a request or a batch. */
+/* Handles one text message, a request or a batch; that of a session for a POST may only use some of
+ * the methods. */
 void rpc_handle(struct session *session, struct slice text);
 /* Is there a request in the message whose answer may be long? */
 bool rpc_reads(struct slice text);
@@ -102,6 +104,24 @@ struct rpc_call *rpc_call_new(const struct rpc_request *rpc, enum store_op op, s
 void rpc_call_submit(struct rpc_call *call, struct session *session);
 /* The store's answer has come: finishes and frees the call. */
 void rpc_call_done(struct store_request *request);
+
+/* Starts a publish by the session's token, which may write there: the call has the topic as its
+ * subject and ends in `finish`. The topic is valid; `message` is JSON text, neither null nor the
+ * empty string. */
+struct rpc_publish {
+  struct slice topic, message;
+  uint64_t ttl_ms;       /* 0: the default */
+  uint64_t timestamp_ms; /* wished, 0: none */
+};
+void rpc_publish_start(const struct rpc_request *rpc, const struct rpc_publish *publish,
+                       void (*finish)(struct rpc_call *call, struct session *session));
+/* The result of one that went well. */
+void rpc_append_published(struct buf *out, const struct rpc_call *call);
+
+/* Subscribes to a valid filter that the session may read: history first, where it is wanted. */
+struct history_wish;
+void rpc_subscribe_to(struct rpc_request *rpc, struct slice filter,
+                      const struct history_wish *wish);
 
 /* From finish, or for a call that is never submitted: when the answers to its batch have left,
  * rpc_join runs and the call is freed. To be called before the call's own answer, which may be the

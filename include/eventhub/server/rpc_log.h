@@ -22,6 +22,14 @@ struct history_wish {
   uint32_t limit;
 };
 
+/* No history is asked for yet; if it will be, then at most so many messages, and no more than
+ * MAX_CACHE_REQUEST_LIMIT. */
+void history_init(struct history_wish *wish, const struct worker *worker, int64_t limit);
+/* 0 is no history, a negative number that long before now, a positive one ms since the epoch. */
+void history_since_time(struct history_wish *wish, int64_t ms);
+/* After that message. 0 or the error of message_id_parse. */
+int history_since_id(struct history_wish *wish, struct slice id);
+
 /* Reads `since`, `sinceEventId` and `limit`; answers the request and returns false where one is
  * wrong. */
 bool history_parse(const struct rpc_request *rpc, const struct rpc_param *since,

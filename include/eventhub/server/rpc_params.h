@@ -18,6 +18,9 @@ enum { RPC_PARAMS_MAX = 4 }; /* that one method has */
 /* What JavaScript numbers carry exactly: no number that we take or give is larger. */
 static const int64_t rpc_integer_max = (INT64_C(1) << 53) - 1;
 
+/* The longest time to live: a century. */
+static const int64_t rpc_ttl_max_s = INT64_C(100) * 365 * 24 * 3600;
+
 /* A parameter to look for. */
 struct rpc_param {
   struct slice name;

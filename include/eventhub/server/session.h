@@ -2,8 +2,9 @@
 #define EVENTHUB_SERVER_SESSION_H
 
 /*
- * An authenticated WebSocket client: its token, its subscriptions, its requests that wait for the
- * store. Lives from the upgrade to the end of the connection, on the worker's thread.
+ * An authenticated client: its token, its subscriptions, its requests that wait for the store.
+ * Lives on the worker's thread: that of a WebSocket or a stream of events from the upgrade to the
+ * end of the connection, that of a POST from the request's head to its answer.
  */
 
 #include <stdbool.h>
@@ -23,6 +24,12 @@ enum {
   SESSION_PENDING_LOW = 512   /* ... until there are no more than these */
 };
 
+enum session_kind {
+  SESSION_WEBSOCKET,
+  SESSION_STREAM, /* of server-sent events: one subscription, no requests */
+  SESSION_POST    /* part of a struct post (http_post.h) */
+};
+
 struct session {
   struct worker *worker;
   struct connection *connection;
@@ -33,15 +40,23 @@ struct session {
   uint32_t pending_reads; /* of these, those whose answers may be long */
   struct buf kept;        /* a message that asks for a long answer while one is on its way */
   uint64_t last_serial;   /* of its requests to subscribe */
+  uint8_t kind;           /* enum session_kind */
   bool is_leaving;        /* asked to be disconnected: closes when nothing is pending any more */
   struct expiry_item expiry;
 };
 
-/* Takes over the token's reference. The connection is upgraded. */
-void session_open(struct worker *worker, struct connection *connection, struct token *token);
+/* Makes it the connection's session. Takes over the token's reference. */
+void session_init(struct session *session, enum session_kind kind, struct worker *worker,
+                  struct connection *connection, struct token *token);
+void session_done(struct session *session);
+
+/* The session of a WebSocket or a stream, which is open. It has a place among the process'
+ * connections (admission.h), and gives it back when it is closed. */
+struct session *session_open(struct worker *worker, struct connection *connection,
+                             enum session_kind kind, struct token *token);
 /* The connection's handler calls these. */
 void session_on_text(struct session *session, char *data, size_t len);
-void session_free(struct session *session);
+void session_close(struct session *session);
 
 /* A request of the session goes to the store, or has come back. While too many are away, the client
  * is not read: what it asks for next waits in its socket. So it is while a message waits that asks

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "eventhub/base/blob.h"
 #include "eventhub/base/slice.h"
 
 /* `<milliseconds since the epoch>-<sequence>`: the form of a Redis stream id. */
@@ -56,6 +57,7 @@ struct message {
   uint32_t origin_len;
   struct message_id id;
   uint64_t expires_ms; /* wall clock; 0 = never. Set before sharing, by who sets the id. */
+  _Atomic(struct blob *) compressed; /* see message_keep_compressed; NULL at first */
   char data[];
 };
 
@@ -97,7 +99,14 @@ struct slice message_origin_json(const struct message *message);
 
 struct message_id message_id(const struct message *message);
 
-/* Bytes that the message holds in memory. */
+/* A compressed form of the message, made by whoever needs it first and kept for all others, on any
+ * thread; what it is, they agree on. NULL before that. It lives as long as the message. */
+struct blob *message_compressed(const struct message *message);
+/* Takes over the reference. Where another thread was faster its form stays; answers the one that
+ * does. */
+struct blob *message_keep_compressed(struct message *message, struct blob *compressed);
+
+/* Bytes that the message holds in memory, without its compressed form. */
 size_t message_size(const struct message *message);
 
 #endif

@@ -13,7 +13,7 @@
 /* Of exactly these bytes on the heap, so that a sanitizer sees one too many read. */
 static int parse_exact(const struct buf *bytes, size_t len, struct ws_frame *ret) {
   AUTO(mem) char *copy = x_memdup(bytes->data, len);
-  return ws_frame_parse(copy, len, ret);
+  return ws_frame_parse(copy, len, 0, ret);
 }
 
 /* The verdict on the whole; each prefix asks for more or says the same. */
@@ -46,7 +46,7 @@ static void every_first_byte_is_judged(void **state) {
     struct ws_frame frame;
     assert_int_equal(verdict_on(first, 5, 0, &frame), is_good ? 0 : ERR_INVALID);
     char byte = (char)first;
-    assert_int_equal(ws_frame_parse(&byte, 1, &frame), is_good ? ERR_AGAIN : ERR_INVALID);
+    assert_int_equal(ws_frame_parse(&byte, 1, 0, &frame), is_good ? ERR_AGAIN : ERR_INVALID);
     if (!is_good) continue;
     assert_int_equal(frame.opcode, opcode);
     assert_int_equal(frame.fin, (first & FIN) != 0);
@@ -88,7 +88,7 @@ static void a_frame_without_mask_is_refused(void **state) {
   for (size_t i = 0; i < ARRAY_LEN(seconds); i++) {
     const char bytes[2] = {(char)(FIN | WS_TEXT), (char)seconds[i]};
     struct ws_frame frame;
-    assert_int_equal(ws_frame_parse(bytes, sizeof bytes, &frame), ERR_INVALID);
+    assert_int_equal(ws_frame_parse(bytes, sizeof bytes, 0, &frame), ERR_INVALID);
   }
 }
 
@@ -186,7 +186,7 @@ static void encode_then_parse_is_identity(void **state) {
     bytes[1] = (char)(bytes[1] | MASKED);
     memcpy(bytes + header_len, client_mask, 4);
     struct ws_frame frame;
-    assert_int_equal(ws_frame_parse(bytes, header_len + 4, &frame), 0);
+    assert_int_equal(ws_frame_parse(bytes, header_len + 4, 0, &frame), 0);
     assert_true(frame.payload_len == len && frame.fin && frame.opcode == WS_TEXT);
     assert_int_equal(frame.header_len, header_len + 4);
   }

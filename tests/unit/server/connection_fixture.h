@@ -83,8 +83,9 @@ static inline void fixture_on_turn_end(void *context) {
   connection_pool_flush(&fixture->pool);
 }
 
-static const struct connection_handler fixture_handler = {fixture_on_request, fixture_on_message,
-                                                          fixture_on_closed};
+static const struct connection_handler fixture_handler = {.on_request = fixture_on_request,
+                                                          .on_message = fixture_on_message,
+                                                          .on_closed = fixture_on_closed};
 
 static inline struct connection_limits fixture_limits(void) {
   return (struct connection_limits){

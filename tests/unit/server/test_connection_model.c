@@ -85,8 +85,8 @@ static void on_message(struct connection *connection, enum ws_opcode opcode, cha
   do_something(connection);
 }
 
-static const struct connection_handler handler = {fixture_on_request, on_message,
-                                                  fixture_on_closed};
+static const struct connection_handler handler = {
+    .on_request = fixture_on_request, .on_message = on_message, .on_closed = fixture_on_closed};
 
 static void send_numbered(struct side *side) {
   static char text[20000];

@@ -36,7 +36,7 @@ static const struct {
     {"PROMETHEUS_METRIC_PREFIX", "eventhub"},
     {"LOG_LEVEL", "info"},
     {"ENABLE_CACHE", "true"},
-    {"ENABLE_SSE", "false"},
+    {"ENABLE_SSE", "true"},
     {"ENABLE_KVSTORE", "true"},
     {"ENABLE_SSL", "false"},
     {"SSL_LISTEN_PORT", "8443"},
@@ -58,8 +58,8 @@ static const struct {
     {"JWT_ALGORITHM", "HS256"},
     {"JWT_PUBLIC_KEY", ""},
     {"JWT_JWKS", ""},
-    {"ENABLE_COMPRESSION", "false"},
-    {"ENABLE_HTTP_PUBLISH", "false"},
+    {"ENABLE_COMPRESSION", "true"},
+    {"ENABLE_HTTP_PUBLISH", "true"},
     {"ENABLE_CONSOLE", "false"},
     {"TRUSTED_PROXIES", ""},
     {"SHUTDOWN_TIMEOUT", "10"},
@@ -108,7 +108,8 @@ static void nothing_set_gives_the_defaults(void **state) {
   assert_string_equal(options->jwt_secret, "eventhub_secret");
   assert_int_equal(options->max_send_queue, 8388608);
   assert_true(options->enable_cache && options->enable_kvstore && !options->disable_auth);
-  assert_false(options->enable_sse || options->enable_console || options->enable_compression);
+  assert_true(options->enable_sse && options->enable_http_publish && options->enable_compression);
+  assert_false(options->enable_console);
   assert_int_equal(options->log_level, LOG_INFO);
   assert_int_equal(options->log_format, LOG_TEXT);
   assert_int_equal(options->allowed_origins.count, 1);
@@ -254,12 +255,11 @@ static void errors_are_one_line_whatever_the_value(void **state) {
 static void what_asks_for_a_missing_feature_is_refused(void **state) {
   (void)state;
   static const char *const settings[] = {
-      "ENABLE_SSL=true",         "SSL_CERTIFICATE=/c.pem", "SSL_PRIVATE_KEY=/k.pem",
-      "SSL_CA_CERTIFICATE=/ca",  "SSL_CERT_AUTO_RELOAD=1", "SSL_LISTEN_PORT=443",
-      "DATA_DIR=/var/lib/hub",   "DURABILITY=relaxed",     "DISABLE_UNSECURE_LISTENER=true",
-      "JWT_ALGORITHM=RS256",     "JWT_ALGORITHM=EdDSA",    "JWT_PUBLIC_KEY=/key.pem",
-      "JWT_JWKS=/keys.json",     "ENABLE_SSE=true",        "ENABLE_HTTP_PUBLISH=true",
-      "ENABLE_COMPRESSION=true", "ENABLE_CONSOLE=true",    "TRUSTED_PROXIES=10.0.0.0/8",
+      "ENABLE_SSL=true",        "SSL_CERTIFICATE=/c.pem", "SSL_PRIVATE_KEY=/k.pem",
+      "SSL_CA_CERTIFICATE=/ca", "SSL_CERT_AUTO_RELOAD=1", "SSL_LISTEN_PORT=443",
+      "DATA_DIR=/var/lib/hub",  "DURABILITY=relaxed",     "DISABLE_UNSECURE_LISTENER=true",
+      "JWT_ALGORITHM=RS256",    "JWT_ALGORITHM=EdDSA",    "JWT_PUBLIC_KEY=/key.pem",
+      "JWT_JWKS=/keys.json",    "ENABLE_CONSOLE=true",    "TRUSTED_PROXIES=10.0.0.0/8",
   };
   for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
     AUTO(option_fixture) struct option_fixture loaded;
@@ -276,8 +276,9 @@ static void a_refusal_says_how_to_start_without_the_feature(void **state) {
   expect_error("DATA_DIR=/data", "environment: DATA_DIR asks for a store on disk, which this "
                                  "version does not have yet; remove it to keep everything in "
                                  "memory");
-  expect_error("enable_sse=1", "environment: ENABLE_SSE asks for server-sent events, which this "
-                               "version does not have yet; remove it or set it to false");
+  expect_error("enable_console=1",
+               "environment: ENABLE_CONSOLE asks for the web console, which this "
+               "version does not have yet; remove it or set it to false");
 }
 
 static void what_asks_for_nothing_is_accepted(void **state) {

@@ -112,10 +112,19 @@ static void what_there_is_not_is_refused(void **state) {
   start(ENV("DISABLE_AUTH=1"));
   assert_status(HEAD("GET /", ""), "HTTP/1.1 404 ");
   assert_status(HEAD("GET /healthz/", ""), "HTTP/1.1 404 ");
-  assert_status(HEAD("GET /a/b", "Accept: text/event-stream\r\n"), "HTTP/1.1 501 ");
-  assert_status(HEAD("POST /a/b", "Content-Length: 3\r\n"), "HTTP/1.1 501 ");
+  assert_status(HEAD("GET /", "Accept: text/event-stream\r\n"), "HTTP/1.1 400 ");
   assert_status(HEAD("POST /healthz", "Content-Length: 3\r\n"), "HTTP/1.1 405 ");
   assert_has(HEAD("DELETE /healthz", ""), "\r\nAllow: GET, HEAD, OPTIONS\r\n");
+  assert_has(HEAD("PUT /a/b", ""), "\r\nAllow: GET, HEAD, POST, OPTIONS\r\n");
+  assert_status(HEAD("GET *", ""), "HTTP/1.1 400 ");
+}
+
+static void what_is_switched_off_is_not_there(void **state) {
+  (void)state;
+  start(ENV("DISABLE_AUTH=1", "ENABLE_SSE=0", "ENABLE_HTTP_PUBLISH=0"));
+  assert_has(HEAD("GET /a", "Accept: text/event-stream\r\n"), "(ENABLE_SSE)");
+  assert_status(HEAD("POST /a", "Content-Length: 1\r\n") "x", "HTTP/1.1 404 ");
+  assert_has(HEAD("POST /", "Content-Length: 1\r\n") "x", "(ENABLE_HTTP_PUBLISH)");
 }
 
 /* The bytes behind the head would be taken for the next request. */
@@ -151,7 +160,10 @@ static void options_tells_what_is_allowed(void **state) {
   (void)state;
   start(ENV("DISABLE_AUTH=1"));
   assert_status(HEAD("OPTIONS /a/b", ""), "HTTP/1.1 204 ");
-  assert_has(HEAD("OPTIONS *", ""), "\r\nAccess-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n");
+  assert_has(HEAD("OPTIONS *", ""),
+             "\r\nAccess-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n");
+  assert_has(HEAD("OPTIONS /a", ""), "\r\nAllow: GET, HEAD, POST, OPTIONS\r\n");
+  assert_has(HEAD("OPTIONS /healthz", ""), "\r\nAllow: GET, HEAD, OPTIONS\r\n");
   assert_lacks(HEAD("OPTIONS /", ""), "Content-Length");
 }
 
@@ -165,6 +177,7 @@ int main(void) {
       BROKER_TEST(head_tells_the_length_and_sends_no_body),
       BROKER_TEST(a_connection_is_kept_as_the_client_asks),
       BROKER_TEST(what_there_is_not_is_refused),
+      BROKER_TEST(what_is_switched_off_is_not_there),
       BROKER_TEST(a_body_is_never_taken_for_a_request),
       BROKER_TEST(pages_of_allowed_origins_may_read_answers),
       BROKER_TEST(all_pages_may_where_all_origins_are_allowed),
