@@ -24,6 +24,12 @@ struct run {
   bool is_over;
 };
 
+/* Compressed, a message may be a little longer. */
+static size_t max_payload(const struct run *run) {
+  size_t max = run->limits.max_message;
+  return run->limits.allow_compressed ? max + max / 1024 + 128 : max;
+}
+
 static void record(struct run *run, enum ws_event event, const struct ws_item *item) {
   run->is_over = event == WS_EVENT_FAIL || event == WS_EVENT_CLOSE;
   buf_append_char(&run->log, (char)event);
@@ -34,10 +40,13 @@ static void record(struct run *run, enum ws_event event, const struct ws_item *i
     return;
   }
   assert(item->data != NULL);
-  if (event == WS_EVENT_TEXT) assert(utf8_is_valid(item->data, item->len));
+  if (event == WS_EVENT_TEXT && !item->is_compressed) assert(utf8_is_valid(item->data, item->len));
   if (event == WS_EVENT_BINARY) assert(run->limits.allow_binary);
   bool is_message = event == WS_EVENT_TEXT || event == WS_EVENT_BINARY;
-  assert(item->len <= (is_message ? run->limits.max_message : WS_CONTROL_MAX));
+  if (item->is_compressed) assert(is_message && run->limits.allow_compressed);
+  size_t max = item->is_compressed ? max_payload(run) : run->limits.max_message;
+  assert(item->len <= (is_message ? max : WS_CONTROL_MAX));
+  buf_append_char(&run->log, item->is_compressed ? 'z' : '-');
   buf_append_u64(&run->log, item->len);
   buf_append_char(&run->log, ':');
   buf_append(&run->log, item->data, item->len);
@@ -53,7 +62,7 @@ static void feed(struct run *run, const uint8_t *data, size_t len) {
     enum ws_event event =
         ws_decoder_feed(&run->decoder, &run->limits, bytes + at, len - at, &consumed, &item);
     assert(consumed <= len - at);
-    assert(ws_decoder_memory(&run->decoder) <= run->limits.max_message + STRUCT_MAX);
+    assert(ws_decoder_memory(&run->decoder) <= max_payload(run) + STRUCT_MAX);
     at += consumed;
     if (event == WS_EVENT_NONE) assert(at == len);
     if (event != WS_EVENT_NONE) record(run, event, &item);
@@ -79,8 +88,9 @@ static void run_done(struct run *run) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 2) return 0;
-  struct run whole = {
-      .limits = {.max_message = (size_t)1 << data[0] % 18, .allow_binary = (data[0] & 0x80) != 0}};
+  struct run whole = {.limits = {.max_message = (size_t)1 << data[0] % 18,
+                                 .allow_binary = (data[0] & 0x80) != 0,
+                                 .allow_compressed = (data[0] & 0x40) != 0}};
   struct run pieces = whole;
   feed(&whole, data + 2, size - 2);
   feed_in_pieces(&pieces, data + 2, size - 2, data[1]);

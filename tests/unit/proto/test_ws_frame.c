@@ -207,8 +207,24 @@ static void close_codes(void **state) {
   }
 }
 
+/* RFC 7692 6: on the first frame of a message, and nowhere else. */
+static void a_reserved_bit_may_be_allowed(void **state) {
+  (void)state;
+  struct ws_frame frame;
+  for (unsigned byte = 0; byte < 256; byte++) {
+    const char bytes[] = {(char)byte, (char)0x80, 1, 2, 3, 4};
+    bool is_plain = ws_frame_parse(bytes, sizeof bytes, 0, &frame) == 0;
+    bool begins = (byte & 0x0f) == WS_TEXT || (byte & 0x0f) == WS_BINARY;
+    bool is_compressed = (byte & 0x70) == WS_RSV1 && begins;
+    int err = ws_frame_parse(bytes, sizeof bytes, WS_RSV1, &frame);
+    assert_int_equal(err, is_plain || is_compressed ? 0 : ERR_INVALID);
+    if (err == 0) assert_int_equal(frame.rsv, is_compressed ? WS_RSV1 : 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_reserved_bit_may_be_allowed),
       cmocka_unit_test(every_first_byte_is_judged),
       cmocka_unit_test(every_length_has_one_form),
       cmocka_unit_test(a_length_with_the_top_bit_is_too_big),
