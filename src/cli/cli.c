@@ -10,6 +10,7 @@
 #include "eventhub/base/log.h"
 #include "eventhub/base/slice.h"
 #include "eventhub/cli/health.h"
+#include "eventhub/cli/tool.h"
 #include "eventhub/server/daemon.h"
 #include "eventhub/server/metrics.h"
 #include "eventhub/server/options.h"
@@ -107,6 +108,15 @@ static int run_options_markdown(const struct cli_arguments *arguments) {
   return CLI_OK;
 }
 
+static int run_tools_markdown(const struct cli_arguments *arguments) {
+  (void)arguments;
+  AUTO(buf)
+  struct buf text = BUF_INIT;
+  tool_append_markdown(&text);
+  write_all(STDOUT_FILENO, buf_slice(&text));
+  return CLI_OK;
+}
+
 static int run_metrics_markdown(const struct cli_arguments *arguments) {
   (void)arguments;
   AUTO(buf)
@@ -125,6 +135,7 @@ static const struct cli_command commands[] = {
     {"version", "show the version", run_version},
     {"help-markdown", NULL, run_options_markdown},
     {"metrics-markdown", NULL, run_metrics_markdown},
+    {"cli-markdown", NULL, run_tools_markdown},
 };
 
 enum { CLI_LONG_COUNT = ARRAY_LEN(commands) + 2 };
@@ -208,14 +219,37 @@ const char *cli_command_name(const struct cli_command *command) {
 }
 
 void cli_append_usage(struct buf *out) {
-  buf_append_str(out, "Usage: eventhub [COMMAND] [--config FILE]\n\n"
-                      "Commands; each may also be written without the dashes:\n");
+  buf_append_str(out, "Usage: eventhub [COMMAND] [--config FILE]\n"
+                      "       eventhub pub|sub|token|completion ...\n\n"
+                      "The broker; each command may also be written without the dashes:\n");
   for (size_t i = 0; i < ARRAY_LEN(commands); i++)
     if (commands[i].help != NULL)
       buf_printf(out, "  --%-14s %s\n", commands[i].name, commands[i].help);
+  buf_append_str(out, "\nFor its clients; `eventhub COMMAND --help` tells more:\n");
+  for (size_t i = 0; i < tool_count; i++)
+    buf_printf(out, "  %-16s %s\n", tools[i]->name, tools[i]->help);
+}
+
+void cli_append_names(struct buf *out) {
+  for (size_t i = 0; i < tool_count; i++)
+    buf_printf(out, "%s ", tools[i]->name);
+  for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+    if (commands[i].help != NULL) buf_printf(out, "%s ", commands[i].name);
+  buf_append_str(out, "--config --help");
+}
+
+/* `eventhub pub ...`, and `eventhub help pub`; NULL for anything else. */
+static const struct tool *find_tool(int argc, char **argv, bool *ret_is_help) {
+  *ret_is_help = argc == 3 && strcmp(argv[1], "help") == 0;
+  return argc < 2 ? NULL : tool_find(argv[*ret_is_help ? 2 : 1]);
 }
 
 int cli_main(int argc, char **argv) {
+  bool is_help = false;
+  const struct tool *tool = find_tool(argc, argv, &is_help);
+  if (tool != NULL && is_help)
+    return tool_main(tool, 2, (char *[]){argv[2], (char *)"--help", NULL});
+  if (tool != NULL) return tool_main(tool, argc - 1, argv + 1);
   AUTO(buf)
   struct buf error = BUF_INIT;
   struct cli_arguments arguments;

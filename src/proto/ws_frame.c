@@ -91,6 +91,23 @@ int ws_frame_parse(const char *bytes, size_t len, unsigned allowed_rsv, struct w
   return 0;
 }
 
+int ws_frame_parse_server(const char *bytes, size_t len, struct ws_frame *ret) {
+  const unsigned char *at = (const unsigned char *)bytes;
+  if (len < 2) return ERR_AGAIN;
+  if (check_first_byte(at[0], 0) < 0 || (at[1] & MASK_BIT) != 0) return ERR_INVALID;
+  uint64_t payload_len = at[1] & LEN_BITS;
+  size_t size = long_form_size(at[1] & LEN_BITS);
+  if (ws_opcode_is_control(at[0] & OPCODE_BITS) && size > 0) return ERR_INVALID;
+  if (len < 2 + size) return ERR_AGAIN;
+  if (size > 0) payload_len = read_be(at + 2, size);
+  if (size > 0 && check_long_form(payload_len, size) < 0) return ERR_INVALID;
+  *ret = (struct ws_frame){.payload_len = payload_len,
+                           .header_len = 2 + size,
+                           .opcode = at[0] & OPCODE_BITS,
+                           .fin = (at[0] & FIN_BIT) != 0};
+  return 0;
+}
+
 /* The key as it lies over payload bytes [offset, offset + 8). */
 static inline uint64_t mask_word(const uint8_t mask[4], uint64_t offset) {
   uint32_t key;

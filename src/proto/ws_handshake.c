@@ -8,8 +8,7 @@
 #include "eventhub/base/cleanup.h"
 
 enum {
-  KEY_LEN = 24, /* 16 bytes in base64: 22 characters and "==" */
-  KEY_DIGITS = 22,
+  KEY_DIGITS = 22, /* of a key; then "==" */
   SWITCHING = 101,
   BAD_REQUEST = 400,
   UPGRADE_REQUIRED = 426
@@ -29,7 +28,7 @@ static bool is_base64_digit(unsigned char byte) {
 /* Spare bits in the last digit may be set: clients that draw 22 random digits do so, and RFC
  * 4648 3.5 leaves it to the decoder. */
 static bool key_is_valid(struct slice key) {
-  if (key.len != KEY_LEN || key.ptr[KEY_DIGITS] != '=' || key.ptr[KEY_DIGITS + 1] != '=')
+  if (key.len != WS_KEY_LEN || key.ptr[KEY_DIGITS] != '=' || key.ptr[KEY_DIGITS + 1] != '=')
     return false;
   for (size_t i = 0; i < KEY_DIGITS; i++) {
     if (!is_base64_digit((unsigned char)key.ptr[i])) return false;
@@ -87,12 +86,12 @@ static const struct {
     {has_valid_key, BAD_REQUEST, "Sec-WebSocket-Key is not base64 of 16 bytes"},
 };
 
-/* base64(SHA-1(key + GUID)), RFC 6455 4.2.2. */
-static void compute_accept(struct slice key, char ret_accept[WS_ACCEPT_LEN + 1]) {
+/* base64(SHA-1(key + GUID)) */
+void ws_accept_compute(struct slice key, char ret_accept[WS_ACCEPT_LEN + 1]) {
   static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-  unsigned char text[KEY_LEN + sizeof guid - 1], digest[SHA_DIGEST_LENGTH];
-  memcpy(text, key.ptr, KEY_LEN);
-  memcpy(text + KEY_LEN, guid, sizeof guid - 1);
+  unsigned char text[WS_KEY_LEN + sizeof guid - 1], digest[SHA_DIGEST_LENGTH];
+  memcpy(text, key.ptr, WS_KEY_LEN);
+  memcpy(text + WS_KEY_LEN, guid, sizeof guid - 1);
   SHA1(text, sizeof text, digest);
   EVP_EncodeBlock((unsigned char *)ret_accept, digest, sizeof digest);
 }
@@ -120,7 +119,7 @@ int ws_handshake_check(const struct http_request *request, struct ws_handshake *
     ret->reason = requirements[i].reason;
     return requirements[i].status;
   }
-  compute_accept(http_request_header(request, SLICE("Sec-WebSocket-Key")), ret->accept);
+  ws_accept_compute(http_request_header(request, SLICE("Sec-WebSocket-Key")), ret->accept);
   read_offers(request, ret);
   return SWITCHING;
 }

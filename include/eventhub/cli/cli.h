@@ -1,7 +1,8 @@
 /*
  * The program's command line: one table of commands.
  *
- *   eventhub [COMMAND] [--config FILE]
+ *   eventhub [COMMAND] [--config FILE]     the daemon
+ *   eventhub pub|sub|token|completion ...  for its clients: tool.h
  *
  * Each command that is not given as a word can be given as an option of its name: `eventhub health`
  * and `eventhub --health` are the same. Without one the command is `serve`.
@@ -30,6 +31,9 @@ const char *cli_command_name(const struct cli_command *command);
 
 /* The text of --help, without the options. */
 void cli_append_usage(struct buf *out);
+
+/* Names of all commands, for the shell's completion. */
+void cli_append_names(struct buf *out);
 
 /* main(): parses, runs the command, answers the exit status. */
 int cli_main(int argc, char **argv);

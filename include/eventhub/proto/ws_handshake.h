@@ -13,7 +13,10 @@
 #include "eventhub/proto/http_request.h"
 #include "eventhub/proto/ws_extension.h"
 
-enum { WS_ACCEPT_LEN = 28 };
+enum {
+  WS_KEY_LEN = 24, /* 16 bytes in base64 */
+  WS_ACCEPT_LEN = 28
+};
 
 struct ws_handshake {
   char accept[WS_ACCEPT_LEN + 1]; /* value of Sec-WebSocket-Accept */
@@ -34,6 +37,9 @@ bool ws_handshake_is_upgrade(const struct http_request *request);
 /* 101, or the status to refuse with: 400, or 426 where the version is not 13 (answer with
  * WS_VERSION_HEADER). `ret` is always written; with a refusal only `reason` means something. */
 int ws_handshake_check(const struct http_request *request, struct ws_handshake *ret);
+
+/* The value of Sec-WebSocket-Accept for a key, WS_KEY_LEN bytes, with a NUL (RFC 6455 4.2.2). */
+void ws_accept_compute(struct slice key, char ret_accept[WS_ACCEPT_LEN + 1]);
 
 /* The header line that a 426 must carry (RFC 6455 4.4). */
 #define WS_VERSION_HEADER "Sec-WebSocket-Version: 13\r\n"
