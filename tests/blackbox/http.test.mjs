@@ -79,17 +79,6 @@ describe('plain HTTP', () => {
     }
   });
 
-  for (const [name, method, headers] of [
-    ['a stream of events', 'GET', { Accept: 'text/event-stream' }],
-    ['a publish', 'POST', { 'Content-Length': '0' }],
-  ]) {
-    test(`${name}, which comes later, is refused and not misunderstood`, async () => {
-      const response = await request(daemon.port, method, '/some/topic', { headers });
-      assert.ok(response.status >= 400, `status ${response.status}`);
-      assertRefusal(response, response.status);
-    });
-  }
-
   test('a connection is kept for more requests', async () => {
     const raw = await RawSocket.connect(daemon.port);
     for (let i = 0; i < 5; i++) {
