@@ -1,5 +1,6 @@
 #include "eventhub/cli/tool.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -125,8 +126,8 @@ static void append_option(const struct tool_option *option, struct buf *out) {
 }
 
 void tool_append_help(const struct tool *tool, struct buf *out) {
-  buf_printf(out, "Usage: eventhub %s %s\n\n%s.\n\nOptions:\n", tool->name, tool->synopsis,
-             tool->help);
+  buf_printf(out, "Usage: eventhub %s %s\n\n", tool->name, tool->synopsis);
+  buf_printf(out, "%c%s.\n\nOptions:\n", toupper(tool->help[0]), tool->help + 1);
   for (size_t i = 0; i < tool->option_count; i++)
     append_option(&tool->options[i], out);
   append_option(&(struct tool_option){.name = "help", .help = "show this text"}, out);
@@ -184,7 +185,7 @@ int tool_parse_duration(const char *text, uint64_t *ret_s) {
 int tool_read_secret(const char *path, struct buf *ret) {
   enum { SECRET_MAX = 65536 };
   bool is_stdin = strcmp(path, "-") == 0;
-  AUTO(fd) int fd = open(is_stdin ? "/dev/stdin" : path, O_RDONLY | O_CLOEXEC);
+  AUTO(fd) int fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
   size_t start = ret->len;
   ssize_t len = 0;
   while (fd >= 0 && ret->len - start < SECRET_MAX) {

@@ -132,7 +132,7 @@ describe('a start is refused by one line and exit status 1', () => {
     'an unknown name': ['no_such_option = 1\n', 'no_such_option'],
     'a wrong value': ['listen_port = http\n', 'listen_port', 'http'],
     'a line without a value': ['listen_port\n', '.conf'],
-    'a later feature': ['enable_sse = true\n', 'enable_sse'],
+    'a later feature': ['enable_console = true\n', 'enable_console'],
   };
   for (const [name, [text, ...words]] of Object.entries(files)) {
     test(`for ${name} in the file`, async () => {

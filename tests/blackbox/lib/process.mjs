@@ -59,7 +59,7 @@ function inheritedEnvironment() {
 
 /** A running child with its output; `exited` resolves to {code, signal}. */
 export class Program {
-  constructor(binary, { args = [], env = {}, descriptors = 0 } = {}) {
+  constructor(binary, { args = [], env = {}, descriptors = 0, input } = {}) {
     // exec keeps the pid, so that what is measured and signalled is the daemon and not the shell.
     const command =
       descriptors > 0
@@ -69,8 +69,9 @@ export class Program {
     this.stderr = '';
     this.child = spawn(...command, {
       env: { ...inheritedEnvironment(), ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     });
+    if (input !== undefined) this.feed(input);
     this.child.stdout.on('data', (chunk) => (this.stdout += chunk));
     this.child.stderr.on('data', (chunk) => (this.stderr += chunk));
     this.isOver = false;
@@ -84,6 +85,12 @@ export class Program {
       });
     });
     this.exited.catch(() => {});
+  }
+
+  /** The program's stdin; `null` leaves it open, to be written to by hand. */
+  feed(input) {
+    this.child.stdin.on('error', () => {}); // it may end before it has read all
+    if (input !== null) this.child.stdin.end(input);
   }
 
   get pid() {

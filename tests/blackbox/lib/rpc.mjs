@@ -8,10 +8,11 @@ const isDelivery = ({ result }) =>
 
 export class Client {
   /** Fails with {status, headers} in the error where the server refuses the handshake. */
-  static async connect(daemon, { token, path = '/', headers = {}, protocols = [] } = {}) {
+  static async connect(daemon, options = {}) {
+    const { token, path = '/', headers = {}, protocols = [], ...more } = options;
     const query = token === undefined ? '' : `?auth=${token}`;
     const client = new Client(
-      new WebSocket(`${daemon.url}${path}${query}`, protocols, { headers, maxPayload: 1 << 27 }),
+      new WebSocket(`${daemon.url}${path}${query}`, protocols, { headers, maxPayload: 1 << 27, ...more }),
     );
     await withDeadline(client.opened.promise, 'open WebSocket');
     return client;

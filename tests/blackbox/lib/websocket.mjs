@@ -68,7 +68,7 @@ export function fragments(opcode, payload, cuts) {
     );
 }
 
-function parseFrame(bytes) {
+function parseFrame(bytes, allowedBits) {
   if (bytes.length < 2) return undefined;
   const short = bytes[1] & 0x7f;
   const start = short < 126 ? 2 : short === 126 ? 4 : 10;
@@ -76,13 +76,14 @@ function parseFrame(bytes) {
   const length =
     short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
   assert.equal(bytes[1] & 0x80, 0, 'the server never masks');
-  assert.equal(bytes[0] & 0x70, 0, 'no reserved bit without an extension');
+  assert.equal(bytes[0] & 0x70 & ~allowedBits, 0, 'no reserved bit without an extension');
   if (start === 4) assert.ok(length >= 126, 'shortest length form');
   if (start === 10) assert.ok(length >= 65_536, 'shortest length form');
   if (bytes.length < start + length) return undefined;
   return {
     size: start + length,
     fin: (bytes[0] & 0x80) !== 0,
+    isCompressed: (bytes[0] & 0x40) !== 0,
     opcode: bytes[0] & 0x0f,
     payload: bytes.subarray(start, start + length),
   };
@@ -104,6 +105,7 @@ export class RawWebSocket {
       .update(key + GUID)
       .digest('base64');
     assert.equal(ws.response.headers['sec-websocket-accept'], accept);
+    ws.extension = ws.response.headers['sec-websocket-extensions'];
     return ws;
   }
 
@@ -119,7 +121,7 @@ export class RawWebSocket {
   next(what = 'frame', ms = DEADLINE_MS) {
     return this.raw.read(
       () => {
-        const found = parseFrame(this.raw.bytes);
+        const found = parseFrame(this.raw.bytes, this.extension ? 0x40 : 0);
         if (found) this.raw.take(found.size);
         return found;
       },

@@ -10,7 +10,7 @@
 #include "eventhub/base/cleanup.h"
 #include "eventhub/proto/json.h"
 #include "eventhub/server/metrics.h"
-#include "docs_page.h"
+#include "../docs_page.h"
 
 static struct metrics_snapshot numbered(void) {
   struct metrics_snapshot snapshot = {.version = SLICE("1.2.3")};

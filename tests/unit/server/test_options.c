@@ -11,7 +11,7 @@
 #include "eventhub/server/option_table.h"
 
 #include "option_fixture.h"
-#include "docs_page.h"
+#include "../docs_page.h"
 
 static const char *const nothing[] = {NULL};
 
