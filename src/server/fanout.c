@@ -43,7 +43,6 @@ struct fanout_group {
   uint32_t count, cap;
   uint32_t refs; /* subscriptions, those that catch up included */
   uint32_t key_len;
-  struct message_form form;
   char key[]; /* the filter's number, the form, the id */
 };
 
@@ -61,6 +60,12 @@ static struct slice group_key(const struct map_node *node) {
 
 static struct slice group_id(const struct fanout_group *group) {
   return slice_of(group->key + GROUP_START_LEN, group->key_len - GROUP_START_LEN);
+}
+
+static struct message_form group_form(const struct fanout_group *group) {
+  struct message_form form;
+  memcpy(&form, group->key + sizeof(uint32_t), sizeof form);
+  return form;
 }
 
 static struct slice subscription_key(const struct map_node *node) {
@@ -142,11 +147,10 @@ static struct fanout_filter *find_filter(struct fanout *fanout, struct filter_re
 /* ---- groups ---- */
 
 static struct fanout_group *new_group(struct fanout *fanout, struct fanout_filter *filter,
-                                      struct message_form form, struct slice key) {
+                                      struct slice key) {
   struct fanout_group *group = x_malloc(sizeof *group + key.len);
   group->filter = filter;
   group->members = &group->single;
-  group->form = form;
   group->count = 0;
   group->cap = 1;
   group->refs = 0;
@@ -166,7 +170,7 @@ static struct fanout_group *find_or_add_group(struct fanout *fanout, struct fano
   buf_append_slice(&key, id);
   struct map_node *node = map_find(&fanout->groups, buf_slice(&key));
   return node != NULL ? container_of(node, struct fanout_group, node)
-                      : new_group(fanout, filter, form, buf_slice(&key));
+                      : new_group(fanout, filter, buf_slice(&key));
 }
 
 static void remove_group(struct fanout *fanout, struct fanout_group *group) {
@@ -295,7 +299,7 @@ struct subscription *fanout_subscribe(struct fanout *fanout, struct connection *
 void fanout_change(struct fanout *fanout, struct subscription *subscription, struct slice id,
                    enum subscription_state state) {
   struct fanout_group *group =
-      find_or_add_group(fanout, subscription->group->filter, subscription->group->form, id);
+      find_or_add_group(fanout, subscription->group->filter, group_form(subscription->group), id);
   struct fanout_hold *hold = subscription->hold;
   subscription->hold = NULL; /* what is kept stays, also in another group */
   group->refs++;             /* may be the one that is left */
@@ -355,7 +359,7 @@ static void deliver_to_group(struct fanout *fanout, struct fanout_group *group,
   for (size_t at = 0; at < count && group->count > 0;) {
     struct span frames;
     size_t taken =
-        encoder_run(&fanout->encoder, group->form, id, messages + at, count - at, &frames);
+        encoder_run(&fanout->encoder, group_form(group), id, messages + at, count - at, &frames);
     metrics_add(fanout->pool->metrics, METRIC_MESSAGES_DELIVERED, (uint64_t)taken * group->count);
     push_to_members(group, &frames);
     at += taken;
@@ -380,7 +384,7 @@ void fanout_send(struct fanout *fanout, struct subscription *subscription,
   metrics_add(fanout->pool->metrics, METRIC_MESSAGES_DELIVERED, count);
   for (size_t at = 0; at < count;) {
     struct span frames;
-    size_t taken = encoder_run(&fanout->encoder, subscription->group->form, id, messages + at,
+    size_t taken = encoder_run(&fanout->encoder, group_form(subscription->group), id, messages + at,
                                count - at, &frames);
     connection_push(subscription->connection, &frames);
     at += taken;

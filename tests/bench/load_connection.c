@@ -4,15 +4,32 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <zlib.h>
+
 #include "eventhub/base/clock.h"
 #include "eventhub/base/err.h"
+#include "eventhub/base/mem.h"
 
-enum { COMPLAINTS_MAX = 5 };
+enum { COMPLAINTS_MAX = 5, INFLATED_MAX = 4 << 20, SAMPLE = 64 };
+
+/* For messages of servers that keep no context. */
+struct load_inflater {
+  z_stream stream;
+  char text[INFLATED_MAX];
+};
+
+void load_shared_done(struct load_shared *shared) {
+  if (shared->inflater == NULL) return;
+  inflateEnd(&shared->inflater->stream);
+  free(shared->inflater);
+  shared->inflater = NULL;
+}
 
 static void lose(struct load_connection *connection, const char *why) {
   struct load_shared *shared = connection->shared;
@@ -55,14 +72,18 @@ void load_connection_flush(struct load_connection *connection) {
 void load_connection_publish(struct load_connection *connection,
                              const struct load_message *message) {
   connection->unanswered++;
-  load_append_publish(&connection->out, connection->shared->options->protocol, message);
+  load_append_publish(&connection->out, connection->shared->options, message);
 }
 
 /* ---- receiving ---- */
 
+static bool gets_events(const struct load_connection *connection) {
+  return !connection->is_publisher && connection->shared->options->way == LOAD_EVENTS;
+}
+
 static void on_upgraded(struct load_connection *connection) {
   bool is_broker = connection->shared->options->protocol == LOAD_BROKER;
-  if (connection->is_publisher || !is_broker) {
+  if (connection->is_publisher || !is_broker || gets_events(connection)) {
     become_ready(connection);
     return;
   }
@@ -110,8 +131,56 @@ static void on_text(struct load_connection *connection, struct slice payload) {
   }
 }
 
-static void on_frame(struct load_connection *connection, enum ws_opcode opcode,
+static struct load_inflater *open_inflater(struct load_shared *shared) {
+  if (shared->inflater == NULL) {
+    shared->inflater = x_calloc(1, sizeof *shared->inflater);
+    inflateInit2(&shared->inflater->stream, -15);
+  }
+  return shared->inflater;
+}
+
+/* The text of a compressed message (RFC 7692 7.2.2); empty where it is damaged. */
+static struct slice inflate_text(struct load_shared *shared, struct slice payload) {
+  static const unsigned char tail[] = {0x00, 0x00, 0xff, 0xff};
+  struct load_inflater *inflater = open_inflater(shared);
+  z_stream *stream = &inflater->stream;
+  inflateReset(stream);
+  stream->next_out = (Bytef *)inflater->text;
+  stream->avail_out = INFLATED_MAX;
+  stream->next_in = (z_const Bytef *)payload.ptr;
+  stream->avail_in = (uInt)payload.len;
+  int err = inflate(stream, Z_SYNC_FLUSH);
+  stream->next_in = (z_const Bytef *)tail;
+  stream->avail_in = sizeof tail;
+  if (err == Z_OK) err = inflate(stream, Z_SYNC_FLUSH);
+  return slice_of(inflater->text, err == Z_OK ? INFLATED_MAX - stream->avail_out : 0);
+}
+
+/* Where delays do not matter only some are inflated: it is the server that is measured, and we must
+ * be faster than it. */
+static void on_compressed(struct load_connection *connection, struct slice payload) {
+  struct load_shared *shared = connection->shared;
+  if (shared->latency == NULL && shared->delivered % SAMPLE != 0) {
+    shared->delivered++;
+    shared->payload_bytes += shared->inflated_bytes;
+    return;
+  }
+  struct slice text = inflate_text(shared, payload);
+  if (text.len == 0 || text.ptr[text.len - 1] != '}') {
+    lose(connection, "a damaged message");
+  } else {
+    shared->inflated_bytes = text.len;
+    on_text(connection, text);
+  }
+}
+
+static void on_frame(struct load_connection *connection, const struct load_frame *frame,
                      struct slice payload) {
+  enum ws_opcode opcode = frame->opcode;
+  if (frame->is_compressed) {
+    on_compressed(connection, payload);
+    return;
+  }
   switch (opcode) {
   case WS_TEXT: on_text(connection, payload); break;
   case WS_CLOSE: lose(connection, "the server closed it"); break;
@@ -132,14 +201,29 @@ static size_t consume_frames(struct load_connection *connection, struct slice by
     if (err == ERR_INVALID) lose(connection, "a bad frame");
     if (err < 0) break;
     rest = slice_skip(rest, frame.header_len);
-    on_frame(connection, frame.opcode, slice_of(rest.ptr, frame.payload_len));
+    on_frame(connection, &frame, slice_of(rest.ptr, frame.payload_len));
     rest = slice_skip(rest, frame.payload_len);
   }
   return bytes.len - rest.len;
 }
 
+static size_t consume_events(struct load_connection *connection, struct slice bytes) {
+  struct slice rest = bytes, data;
+  int len;
+  while ((len = load_parse_event(rest, &data)) > 0) {
+    if (data.ptr != NULL) on_delivery(connection->shared, data);
+    rest = slice_skip(rest, (size_t)len);
+  }
+  return bytes.len - rest.len;
+}
+
+static size_t consume_messages(struct load_connection *connection, struct slice bytes) {
+  return gets_events(connection) ? consume_events(connection, bytes)
+                                 : consume_frames(connection, bytes);
+}
+
 static size_t consume(struct load_connection *connection, struct slice bytes) {
-  if (connection->state != LOAD_UPGRADING) return consume_frames(connection, bytes);
+  if (connection->state != LOAD_UPGRADING) return consume_messages(connection, bytes);
   int head_len = load_parse_handshake(bytes);
   if (head_len == ERR_AGAIN) return 0;
   if (head_len < 0) {
@@ -147,7 +231,7 @@ static size_t consume(struct load_connection *connection, struct slice bytes) {
     return 0;
   }
   on_upgraded(connection);
-  return (size_t)head_len + consume_frames(connection, slice_skip(bytes, (size_t)head_len));
+  return (size_t)head_len + consume_messages(connection, slice_skip(bytes, (size_t)head_len));
 }
 
 /* Most reads end with a whole frame, and nothing is copied. */
@@ -167,6 +251,7 @@ static void read_once(struct load_connection *connection) {
   char *bytes = connection->shared->recv_buffer;
   ssize_t n = recv(connection->fd, bytes, LOAD_RECV_SIZE, 0);
   if (n > 0) {
+    if (!connection->is_publisher) connection->shared->wire_bytes += (uint64_t)n;
     on_bytes(connection, slice_of(bytes, (size_t)n));
   } else if (n == 0) {
     lose(connection, "the server hung up");
@@ -186,7 +271,12 @@ static void on_connected(struct load_connection *connection) {
     return;
   }
   connection->state = LOAD_UPGRADING;
-  load_append_handshake(&connection->out);
+  if (gets_events(connection)) {
+    load_append_stream_request(&connection->out, connection->topic);
+  } else {
+    enum load_way way = connection->shared->options->way;
+    load_append_handshake(&connection->out, connection->is_publisher ? LOAD_WEBSOCKET : way);
+  }
   load_connection_flush(connection);
 }
 

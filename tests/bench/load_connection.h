@@ -35,13 +35,18 @@ struct load_shared {
   uint32_t ready;
   uint32_t lost;
   uint64_t delivered;     /* messages that arrived at subscribers */
-  uint64_t payload_bytes; /* of those */
+  uint64_t payload_bytes; /* of those, uncompressed */
+  uint64_t wire_bytes;    /* that subscribers received */
   uint64_t acknowledged;  /* publishes answered without an error */
   uint64_t refused;       /* publishes answered with one */
   /* Where delays go, of messages due at measure_from_ns or later; NULL: they are not looked at. */
   struct load_latency *latency;
   uint64_t measure_from_ns;
+  uint64_t inflated_bytes;        /* of the last message that was inflated */
+  struct load_inflater *inflater; /* NULL until it is needed */
 };
+
+void load_shared_done(struct load_shared *shared);
 
 struct load_connection {
   struct load_shared *shared;

@@ -59,6 +59,7 @@ void load_crowd_done(struct load_crowd *crowd) {
     load_connection_done(&crowd->connections[i]);
   free(crowd->connections);
   free(crowd->shared.recv_buffer);
+  load_shared_done(&crowd->shared);
   close(crowd->timer_fd);
   close(crowd->shared.epoll_fd);
 }

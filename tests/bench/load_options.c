@@ -11,7 +11,7 @@
 
 #include "load_protocol.h"
 
-enum option_kind { OPTION_COUNT, OPTION_REAL, OPTION_PIDS };
+enum option_kind { OPTION_COUNT, OPTION_REAL, OPTION_PIDS, OPTION_WAY, OPTION_CONTENT };
 
 struct option_row {
   const char *name;
@@ -38,9 +38,23 @@ static const struct option_row rows[] = {
     {"--size", OPTION_COUNT, FIELD(size), LOAD_MESSAGE_MIN, 1 << 20, "64", "bytes of a message"},
     {"--window", OPTION_COUNT, FIELD(window), 1, 100000, "64",
      "fanout: messages on their way; publish: of each publisher"},
+    {"--way", OPTION_WAY, FIELD(way), 0, 0, "websocket",
+     "of the subscribers: websocket, deflate or events"},
+    {"--content", OPTION_CONTENT, FIELD(content), 0, 0, "text", "of messages: text or json"},
     {"--rate", OPTION_REAL, FIELD(rate), 0.001, 1e6, "20", "rate: messages a second"},
     {"--duration", OPTION_REAL, FIELD(duration_s), 0.1, 3600, "5", "seconds that are measured"},
     {"--warmup", OPTION_REAL, FIELD(warmup_s), 0, 3600, "1", "seconds before them"},
+};
+
+static const char *const way_names[] = {
+    [LOAD_WEBSOCKET] = "websocket",
+    [LOAD_DEFLATE] = "deflate",
+    [LOAD_EVENTS] = "events",
+};
+
+static const char *const content_names[] = {
+    [LOAD_TEXT] = "text",
+    [LOAD_JSON] = "json",
 };
 
 static const char *const work_names[] = {
@@ -94,12 +108,26 @@ static int store_value(struct load_options *options, const struct option_row *ro
   case OPTION_COUNT: *(uint32_t *)field = (uint32_t)value; break;
   case OPTION_REAL: *(double *)field = value; break;
   case OPTION_PIDS: return add_beside(field, (uint32_t)value);
+  case OPTION_WAY:
+  case OPTION_CONTENT: *(unsigned *)field = (unsigned)value; break;
   }
   return 0;
 }
 
+static int set_word(struct load_options *options, const struct option_row *row, const char *text) {
+  bool is_way = row->kind == OPTION_WAY;
+  const char *const *names = is_way ? way_names : content_names;
+  size_t count = is_way ? ARRAY_LEN(way_names) : ARRAY_LEN(content_names);
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(names[i], text) == 0) return store_value(options, row, (double)i);
+  }
+  fprintf(stderr, "eventhub-load: %s %s: there is no such thing\n", row->name, text);
+  return ERR_INVALID;
+}
+
 static int set_value(struct load_options *options, const struct option_row *row, const char *text) {
   char *end = NULL;
+  if (row->kind == OPTION_WAY || row->kind == OPTION_CONTENT) return set_word(options, row, text);
   double value = strtod(text, &end);
   bool is_allowed = end != text && *end == '\0' && value >= row->min && value <= row->max;
   if (is_allowed && row->kind != OPTION_REAL) is_allowed = value == (double)(uint32_t)value;

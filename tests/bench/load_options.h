@@ -17,6 +17,18 @@ enum load_protocol {
   LOAD_FLOOR   /* every message goes to every connection, the publisher's too */
 };
 
+/* How subscribers get their messages. */
+enum load_way {
+  LOAD_WEBSOCKET,
+  LOAD_DEFLATE, /* ... with permessage-deflate */
+  LOAD_EVENTS   /* server-sent events */
+};
+
+enum load_content {
+  LOAD_TEXT,
+  LOAD_JSON /* an object like those that applications send: names that come again, numbers */
+};
+
 enum { LOAD_BESIDE_MAX = 8 };
 
 /* Processes whose CPU time is reported beside the server's. */
@@ -28,6 +40,8 @@ struct load_beside {
 struct load_options {
   enum load_work work;
   enum load_protocol protocol;
+  enum load_way way;
+  enum load_content content;
   uint32_t port;           /* on 127.0.0.1 */
   uint32_t subscribe_port; /* where the subscribers are: `port`, or that of another node */
   uint32_t pid;            /* of the server at `port`, for what it costs */

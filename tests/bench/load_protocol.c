@@ -9,20 +9,27 @@ enum { LENGTH_16 = 126, LENGTH_64 = 127, MASK_BIT = 0x80, FIN_BIT = 0x80, OPCODE
 /* No more than a valid one needs to be. */
 static const uint8_t mask[4] = {0x12, 0x34, 0x56, 0x78};
 
-void load_append_handshake(struct buf *out) {
+void load_append_handshake(struct buf *out, enum load_way way) {
   buf_append_str(out, "GET / HTTP/1.1\r\n"
                       "Host: 127.0.0.1\r\n"
                       "Upgrade: websocket\r\n"
                       "Connection: Upgrade\r\n"
                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                      "Sec-WebSocket-Version: 13\r\n\r\n");
+                      "Sec-WebSocket-Version: 13\r\n");
+  if (way == LOAD_DEFLATE)
+    buf_append_str(out, "Sec-WebSocket-Extensions: permessage-deflate; "
+                        "client_no_context_takeover\r\n");
+  buf_append_str(out, "\r\n");
 }
 
 int load_parse_handshake(struct slice bytes) {
-  static const struct slice accepted = SLICE_INIT("HTTP/1.1 101 ");
+  static const struct slice upgraded = SLICE_INIT("HTTP/1.1 101 ");
+  static const struct slice streaming = SLICE_INIT("HTTP/1.1 200 ");
   const char *end = memmem(bytes.ptr, bytes.len, "\r\n\r\n", 4);
   if (end == NULL) return ERR_AGAIN;
-  return slice_starts_with(bytes, accepted) ? (int)(end + 4 - bytes.ptr) : ERR_INVALID;
+  if (!slice_starts_with(bytes, upgraded) && !slice_starts_with(bytes, streaming))
+    return ERR_INVALID;
+  return (int)(end + 4 - bytes.ptr);
 }
 
 void load_append_frame(struct buf *out, enum ws_opcode opcode, struct slice payload) {
@@ -41,6 +48,12 @@ static void append_topic(struct buf *out, uint32_t topic) {
   buf_append_u64(out, topic);
 }
 
+void load_append_stream_request(struct buf *out, uint32_t topic) {
+  buf_append_str(out, "GET /");
+  append_topic(out, topic);
+  buf_append_str(out, " HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n");
+}
+
 void load_append_subscribe(struct buf *out, uint32_t topic) {
   AUTO(buf) struct buf text = BUF_INIT;
   buf_append_str(&text, "{\"id\":1,\"jsonrpc\":\"2.0\",\"method\":\"subscribe\","
@@ -50,33 +63,65 @@ void load_append_subscribe(struct buf *out, uint32_t topic) {
   load_append_frame(out, WS_TEXT, buf_slice(&text));
 }
 
-static void append_content(struct buf *out, const struct load_message *message) {
-  char *at = buf_reserve(out, message->size);
-  memset(at, 'x', message->size);
+static void append_stamped(struct buf *out, const struct load_message *message, uint32_t size) {
+  char *at = buf_reserve(out, size);
+  memset(at, 'x', size);
   *at = '@';
   uint64_t rest = message->due_ns;
   for (int i = LOAD_STAMP_DIGITS; i > 0; i--, rest /= 10)
     at[i] = (char)('0' + rest % 10);
-  buf_commit(out, message->size);
+  buf_commit(out, size);
 }
 
-static void append_request(struct buf *out, const struct load_message *message) {
+/* {"at":"@...","orders":[{"id":48213,"customer":"c07441","price":17.05,...},...]}: gzip makes about
+ * a quarter of it. Each message has numbers of its own. */
+static void append_object(struct buf *out, const struct load_message *message) {
+  enum { ORDER_BYTES = 90 };
+  size_t start = out->len;
+  uint32_t random = (uint32_t)message->due_ns * 2654435761U + 1;
+  buf_append_str(out, "{\"at\":\"");
+  append_stamped(out, message, LOAD_MESSAGE_MIN);
+  buf_append_str(out, "\",\"orders\":[");
+  for (bool is_first = true; out->len - start + ORDER_BYTES < message->size; is_first = false) {
+    random = random * 1664525 + 1013904223;
+    buf_printf(
+        out,
+        "%s{\"id\":%u,\"customer\":\"c%05u\",\"price\":%u.%02u,\"quantity\":%u,\"status\":\"%s\"}",
+        is_first ? "" : ",", random >> 12 & 0xffff, (random >> 4) % 100000, random >> 25,
+        (random >> 9) % 100, random >> 29, random & 0x8000 ? "shipped" : "pending");
+  }
+  buf_append_str(out, "]}");
+}
+
+static void append_content(struct buf *out, const struct load_options *options,
+                           const struct load_message *message) {
+  if (options->content == LOAD_JSON) {
+    append_object(out, message);
+    return;
+  }
+  buf_append_char(out, '"');
+  append_stamped(out, message, message->size);
+  buf_append_char(out, '"');
+}
+
+static void append_request(struct buf *out, const struct load_options *options,
+                           const struct load_message *message) {
   buf_append_str(out, "{\"id\":");
   buf_append_u64(out, message->id);
   buf_append_str(out, ",\"jsonrpc\":\"2.0\",\"method\":\"publish\",\"params\":{\"topic\":\"");
   append_topic(out, message->topic);
-  buf_append_str(out, "\",\"message\":\"");
-  append_content(out, message);
-  buf_append_str(out, "\"}}");
+  buf_append_str(out, "\",\"message\":");
+  append_content(out, options, message);
+  buf_append_str(out, "}}");
 }
 
-void load_append_publish(struct buf *out, enum load_protocol protocol,
+void load_append_publish(struct buf *out, const struct load_options *options,
                          const struct load_message *message) {
   AUTO(buf) struct buf text = BUF_INIT;
-  if (protocol == LOAD_BROKER) {
-    append_request(&text, message);
+  if (options->protocol == LOAD_BROKER) {
+    append_request(&text, options, message);
   } else {
-    append_content(&text, message);
+    append_stamped(&text, message, message->size);
   }
   load_append_frame(out, WS_TEXT, buf_slice(&text));
 }
@@ -97,9 +142,21 @@ int load_parse_frame(struct slice bytes, struct load_frame *ret) {
   uint64_t payload_len = extra > 0 ? read_big_endian(at + 2, extra) : at[1];
   if (bytes.len - 2 - extra < payload_len) return ERR_AGAIN;
   *ret = (struct load_frame){.opcode = (enum ws_opcode)(at[0] & OPCODE_BITS),
+                             .is_compressed = (at[0] & WS_RSV1) != 0,
                              .header_len = 2 + extra,
                              .payload_len = payload_len};
   return 0;
+}
+
+int load_parse_event(struct slice bytes, struct slice *ret_data) {
+  static const struct slice name = SLICE_INIT("\ndata: ");
+  const char *end = memmem(bytes.ptr, bytes.len, "\n\n", 2);
+  if (end == NULL) return ERR_AGAIN;
+  size_t len = (size_t)(end - bytes.ptr);
+  const char *data = memmem(bytes.ptr, len, name.ptr, name.len);
+  *ret_data =
+      data == NULL ? slice_of(NULL, 0) : slice_of(data + name.len, (size_t)(end - data) - name.len);
+  return (int)(len + 2);
 }
 
 int load_find_stamp(struct slice payload, uint64_t *ret_due_ns) {

@@ -7,6 +7,7 @@
 #ifndef EVENTHUB_BENCH_LOAD_PROTOCOL_H
 #define EVENTHUB_BENCH_LOAD_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "eventhub/base/buf.h"
@@ -26,27 +27,35 @@ struct load_message {
 
 struct load_frame {
   enum ws_opcode opcode;
+  bool is_compressed;
   size_t header_len;
   uint64_t payload_len;
 };
 
 /* The opening handshake (RFC 6455 4.1). Every connection sends the same key: nobody here is to be
  * protected from a cache. */
-void load_append_handshake(struct buf *out);
+void load_append_handshake(struct buf *out, enum load_way way);
+/* The same for a stream of events of a topic. */
+void load_append_stream_request(struct buf *out, uint32_t topic);
 
-/* How long the answer to the handshake is. ERR_AGAIN: it is not whole; ERR_INVALID: a refusal. */
+/* How long the answer to the handshake, or the head of a stream, is. ERR_AGAIN: it is not whole;
+ * ERR_INVALID: a refusal. */
 int load_parse_handshake(struct slice bytes);
 
 /* A masked frame, as a client must send it (RFC 6455 5.3). */
 void load_append_frame(struct buf *out, enum ws_opcode opcode, struct slice payload);
 
 void load_append_subscribe(struct buf *out, uint32_t topic);
-void load_append_publish(struct buf *out, enum load_protocol protocol,
+void load_append_publish(struct buf *out, const struct load_options *options,
                          const struct load_message *message);
 
 /* A server's frame: whole, not masked. 0 once header and payload are there; ERR_AGAIN; ERR_INVALID
  * for what neither server sends, such as fragments. */
 int load_parse_frame(struct slice bytes, struct load_frame *ret);
+
+/* A whole event or comment at the beginning of the bytes: its length. `ret_data` is its data, with
+ * ptr NULL where it has none. ERR_AGAIN. */
+int load_parse_event(struct slice bytes, struct slice *ret_data);
 
 /* Finds the stamp in a delivered message. ERR_NOT_FOUND. */
 int load_find_stamp(struct slice payload, uint64_t *ret_due_ns);

@@ -13,6 +13,7 @@ struct figures {
   double delivered_per_s;
   double delivered_per_send;  /* how many messages leave together */
   double payload_bytes;       /* of a delivery */
+  double wire_bytes;          /* ... as it was sent, with all around it */
   double cpu_us_per_delivery; /* the server's, as all below unless they say otherwise */
   double cpu_us_per_publish;  /* that was acknowledged */
   double client_cpu_us_per_publish;
@@ -41,6 +42,7 @@ static const struct figure_row rows[] = {
     FIGURE(delivered_per_s),
     FIGURE(delivered_per_send),
     FIGURE(payload_bytes),
+    FIGURE(wire_bytes),
     FIGURE(cpu_us_per_delivery),
     FIGURE(cpu_us_per_publish),
     FIGURE(client_cpu_us_per_publish),
@@ -98,6 +100,7 @@ static void derive_traffic(struct figures *figures, const struct load_result *re
   figures->delivered_per_s = delivered / figures->seconds;
   figures->delivered_per_send = ratio(delivered, (double)(end->segments - start->segments));
   figures->payload_bytes = ratio((double)(end->payload_bytes - start->payload_bytes), delivered);
+  figures->wire_bytes = ratio((double)(end->wire_bytes - start->wire_bytes), delivered);
   figures->cpu_us_per_delivery = ratio(cpu_us, delivered);
   figures->cpu_us_per_publish = ratio(cpu_us, acknowledged);
   figures->client_cpu_us_per_publish = ratio(client_cpu_us(start, end), acknowledged);

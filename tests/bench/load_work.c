@@ -24,7 +24,8 @@ static int take_sample(const struct load_crowd *crowd, struct load_sample *ret) 
                               .published = crowd->published,
                               .acknowledged = crowd->shared.acknowledged,
                               .delivered = crowd->shared.delivered,
-                              .payload_bytes = crowd->shared.payload_bytes};
+                              .payload_bytes = crowd->shared.payload_bytes,
+                              .wire_bytes = crowd->shared.wire_bytes};
   if (load_proc_read((pid_t)options->pid, &ret->server) == 0 &&
       load_proc_read(getpid(), &ret->self) == 0 && read_beside(&options->beside, ret) == 0)
     return 0;

@@ -15,6 +15,7 @@ struct load_sample {
   uint64_t acknowledged;
   uint64_t delivered;
   uint64_t payload_bytes;
+  uint64_t wire_bytes;
   uint64_t segments; /* 0 in `fresh` and `connected` */
   struct load_proc server;
   struct load_proc self;

@@ -23,7 +23,7 @@ function help() {
   --build DIR     measure what was built there (build/release)
 
 works:`);
-  for (const work of WORKS) console.log(`  ${work.name.padEnd(14)}  ${work.help}`);
+  for (const work of WORKS) console.log(`  ${work.name.padEnd(15)}  ${work.help}`);
 }
 
 function fail(message) {

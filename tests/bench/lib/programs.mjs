@@ -77,6 +77,20 @@ export async function load({ build }, server, work, seconds, args = []) {
   return JSON.parse(await output(program, seconds));
 }
 
+/** Requests per second that wrk makes on 32 connections: GET, or POST of so many bytes. */
+export async function wrk({ seconds }, server, target, bodyBytes = 0) {
+  const url = `http://127.0.0.1:${server.port}${target}`;
+  const script = ['-s', fileURLToPath(new URL('post.lua', import.meta.url))];
+  const program = new Program('wrk', {
+    args: ['-t1', '-c32', `-d${seconds}s`, ...(bodyBytes ? script : []), url,
+      ...(bodyBytes ? ['--', String(bodyBytes)] : [])],
+  });
+  const text = await output(program, seconds);
+  const found = /Requests\/sec: +([\d.]+)/.exec(text);
+  if (!found || /Non-2xx|Socket errors/.test(text)) throw new Error(`wrk says:\n${text}`);
+  return Number(found[1]);
+}
+
 /** Round trips to Redis, one after the other, `rate` of them a second: {p50_ms, p99_ms}. */
 export async function redisPing({ build }, redis, rate, seconds) {
   const program = new Program(binary(build, 'tests/bench/eventhub-redis-ping'), {

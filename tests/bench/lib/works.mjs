@@ -4,7 +4,7 @@
 //   with, may be absent
 //   rows: which of the figures the table shows, and what they should be: at most a `ratio` to the
 //   base or a `value`, or at least a `leastRatio`
-import { load, microBenchmark, withBroker, withFloor } from './programs.mjs';
+import { load, microBenchmark, withBroker, withFloor, wrk } from './programs.mjs';
 import { REDIS_WORKS } from './redis_works.mjs';
 import { both } from './rounds.mjs';
 
@@ -36,9 +36,54 @@ async function againstFloor(options, round, work, floorArgs) {
 }
 
 async function measureIdle(options) {
-  const ours = await withBroker(options, (server) =>
-    load(options, server, 'idle', PING_INTERVAL_S, ['--subscribers', '10000']));
-  return { ours };
+  const measure = (...args) => withBroker(options, (server) =>
+    load(options, server, 'idle', PING_INTERVAL_S, ['--subscribers', '10000', ...args]));
+  return { ours: await measure() };
+}
+
+/** Connections that have negotiated compression and not used it yet, against others. */
+async function measureIdleCompressed(options, round) {
+  const seconds = 5;
+  const measure = (way) => withBroker(options, (server) =>
+    load(options, server, 'idle', seconds, ['--subscribers', '10000', '--way', way]));
+  return both(round, () => measure('deflate'), () => measure('websocket'));
+}
+
+/** The same messages to 1,000 subscribers in one way and by plain WebSocket, each on a broker of its
+ * own. */
+function againstWebSocket(options, round, way, work, ...args) {
+  const measure = (one) => withBroker(options, (server) =>
+    load(options, server, work, options.seconds, [...args, '--way', one]));
+  return both(round, () => measure(way), () => measure('websocket'));
+}
+
+async function measureEvents(options, round) {
+  const closed = await againstWebSocket(options, round, 'events', 'fanout', ...bytes(MESSAGE_BYTES));
+  const paced = await againstWebSocket(options, round, 'events', 'rate', ...bytes(MESSAGE_BYTES));
+  for (const side of ['ours', 'base']) {
+    closed[side].paced_cpu_us_per_delivery = paced[side].cpu_us_per_delivery;
+  }
+  return closed;
+}
+
+async function measureCompression(options, round) {
+  const json = ['--content', 'json', ...bytes(2048)];
+  const closed = await againstWebSocket(options, round, 'deflate', 'fanout', ...json);
+  const paced = await againstWebSocket(options, round, 'deflate', 'rate', ...json);
+  for (const side of ['ours', 'base']) {
+    closed[side].paced_cpu_us_per_delivery = paced[side].cpu_us_per_delivery;
+    closed[side].paced_wire_bytes = paced[side].wire_bytes;
+  }
+  return closed;
+}
+
+const PUBLISH_BYTES = 100;
+
+/** wrk with keep-alive on the same broker: POST of a message against GET /healthz. */
+async function measureHttpPublish(options, round) {
+  return withBroker(options, (server) => both(round,
+    async () => ({ requests_per_s: await wrk(options, server, '/news', PUBLISH_BYTES) }),
+    async () => ({ requests_per_s: await wrk(options, server, '/healthz') })));
 }
 
 /** The line of numbers of bench_trie's table that begins with the number of filters. */
@@ -103,6 +148,79 @@ export const WORKS = [
       },
       { title: '', figure: 'cpu_percent', unit: '% of a core', target: { value: 0.5 } },
       { title: 'to connect and subscribe one', figure: 'cpu_us_per_connect', unit: 'µs CPU' },
+    ],
+  },
+  {
+    name: 'idle-compressed',
+    help: '10,000 subscribers that have negotiated compression and not used it, against others',
+    maxRounds: 3,
+    measure: measureIdleCompressed,
+    rows: [
+      {
+        title: '10,000 idle connections with compression; base: without',
+        figure: 'resident_kb_per_connection',
+        unit: 'kB resident each',
+        target: { ratio: 1.02 },
+      },
+    ],
+  },
+  {
+    name: 'events',
+    help: '1,000 streams of server-sent events, 64-byte messages, against 1,000 WebSockets',
+    measure: measureEvents,
+    rows: [
+      {
+        title: 'events to 1,000 streams, closed loop; base: WebSockets',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.1 },
+      },
+      {
+        title: 'the same at 20 messages/s',
+        figure: 'paced_cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.1 },
+      },
+    ],
+  },
+  {
+    name: 'compression',
+    help: '1,000 compressed subscribers, 2 kB of JSON, against 1,000 uncompressed',
+    measure: measureCompression,
+    rows: [
+      {
+        title: '2 kB of JSON to 1,000 compressed, closed loop; base: uncompressed',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.3 },
+      },
+      {
+        title: 'the same at 20 messages/s',
+        figure: 'paced_cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.3 },
+      },
+      {
+        title: '',
+        figure: 'paced_wire_bytes',
+        unit: 'bytes sent per delivery',
+        digits: 0,
+        target: { ratio: 0.333 },
+      },
+    ],
+  },
+  {
+    name: 'http-publish',
+    help: `POST of ${PUBLISH_BYTES} bytes with keep-alive, by wrk, against GET /healthz`,
+    measure: measureHttpPublish,
+    rows: [
+      {
+        title: 'publishing by POST; base: GET /healthz',
+        figure: 'requests_per_s',
+        unit: 'requests/s, 32 connections',
+        digits: 0,
+        target: { leastRatio: 0.5 },
+      },
     ],
   },
   {
