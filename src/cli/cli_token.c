@@ -105,7 +105,8 @@ static int add_time(const struct tool_arguments *arguments, size_t option, const
   if (value == NULL || strcmp(value, "never") == 0) return 0;
   if (tool_parse_duration(value, &after_s) < 0)
     return refuse("not a time such as 30s, 15m, 1h, 7d or never", slice_str(value));
-  json_object_set_new(claims, claim, json_integer((json_int_t)(clock_wall_ms() / 1000 + after_s)));
+  json_int_t now_s = (json_int_t)(clock_wall_ms() / 1000);
+  json_object_set_new(claims, claim, json_integer(now_s + (json_int_t)after_s));
   return 0;
 }
 

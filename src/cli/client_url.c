@@ -49,7 +49,7 @@ static int take_port(struct slice text, struct client_url *url) {
 }
 
 static bool host_is_valid(struct slice host) {
-  if (host.len == 0 || host.len > CLIENT_HOST_MAX) return false;
+  if (host.ptr == NULL || host.len == 0 || host.len > CLIENT_HOST_MAX) return false;
   for (size_t i = 0; i < host.len; i++) {
     if (host.ptr[i] <= ' ' || host.ptr[i] >= 0x7f || host.ptr[i] == '@') return false;
   }
@@ -59,7 +59,7 @@ static bool host_is_valid(struct slice host) {
 /* host, host:port, [v6] or [v6]:port */
 static int take_authority(struct slice text, struct client_url *url) {
   struct slice host, rest;
-  if (text.len > 0 && text.ptr[0] == '[') {
+  if (slice_starts_with(text, SLICE("["))) {
     size_t len = span_to(text, "]");
     if (len == text.len) return ERR_INVALID;
     host = slice_of(text.ptr + 1, len - 1);

@@ -191,7 +191,7 @@ static int err_of_status(struct slice head) {
 static int check_answer(struct client_ws *ws, const char *key, struct buf *ret_error) {
   char accept[WS_ACCEPT_LEN + 1];
   size_t len = head_len(&ws->in);
-  struct slice head = slice_of(ws->in.data, len);
+  struct slice head = slice_of(buf_slice(&ws->in).ptr, len);
   if (!slice_starts_with(head, SLICE("HTTP/1.1 101"))) {
     append_refusal(ws, head, ret_error);
     return err_of_status(head);

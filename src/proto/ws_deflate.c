@@ -161,6 +161,7 @@ static void keep_text(struct ws_window **window, size_t size, const char *text, 
   size_t taken = len < size ? len : size;
   size_t kept = had < size - taken ? had : size - taken;
   *window = reserve_window(*window, kept + taken, size);
+  assert(*window != NULL);
   memmove((*window)->text, (*window)->text + (had - kept), kept);
   memcpy((*window)->text + kept, text + (len - taken), taken);
   (*window)->len = (uint32_t)(kept + taken);

@@ -126,6 +126,7 @@ static struct slice compressed_item(struct encoder *encoder, struct message *mes
 static void append_plain_frame(struct buf *out, struct slice id, const struct message *message) {
   size_t len = frame_len(id, message);
   char *at = buf_reserve(out, len);
+  assert(at != NULL);
   encode_frame(at, id, message);
   buf_commit(out, len);
 }
@@ -141,6 +142,7 @@ static void append_compressed_frame(struct encoder *encoder, struct message_form
     return;
   }
   char *at = buf_reserve(out, WS_FRAME_HEADER_MAX + len);
+  assert(at != NULL);
   size_t header_len = ws_frame_header_encode_compressed(at, WS_TEXT, len);
   at += header_len;
   at += ws_stored_header_encode(at, before_len);

@@ -38,12 +38,30 @@ void exchange_respond_json(struct exchange *exchange, int status, struct slice b
   exchange_respond(exchange, status, SLICE("application/json"), body);
 }
 
+/* RFC 9110 9.3.2: the same without the body. */
+static void refuse_head(struct exchange *exchange, int status, struct slice message) {
+  AUTO(buf) struct buf body = BUF_INIT;
+  http_error_body(&body, message);
+  const struct http_response response = {
+      .status = status,
+      .content_type = SLICE("application/json"),
+      .extra_headers = buf_slice(&exchange->headers),
+      .body = buf_slice(&body),
+      .head_only = true,
+  };
+  connection_respond(exchange->connection, &response);
+}
+
 void exchange_refuse(struct exchange *exchange, int status, struct slice message) {
   /* RFC 9110 15.5.2. No browser asks its user for this kind of credentials. */
   if (status == 401) buf_append_str(&exchange->headers, "WWW-Authenticate: Bearer\r\n");
   if (status == 426) buf_append_str(&exchange->headers, WS_VERSION_HEADER);
   if (status == 503) buf_append_str(&exchange->headers, HTTP_RETRY_LATER);
-  connection_refuse(exchange->connection, status, buf_slice(&exchange->headers), message);
+  if (exchange_is_head(exchange)) {
+    refuse_head(exchange, status, message);
+  } else {
+    connection_refuse(exchange->connection, status, buf_slice(&exchange->headers), message);
+  }
 }
 
 void exchange_refuse_about(struct exchange *exchange, int status, const char *message,

@@ -94,6 +94,10 @@ static void head_tells_the_length_and_sends_no_body(void **state) {
   const char *answer = ask(HEAD("HEAD /healthz", ""));
   assert_non_null(strstr(answer, "\r\nContent-Length: 15\r\n"));
   assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+  answer = ask(HEAD("HEAD /nowhere", ""));
+  assert_true(slice_starts_with(slice_str(answer), SLICE("HTTP/1.1 404 ")));
+  assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+  assert_true(peer.is_at_end);
 }
 
 static void a_connection_is_kept_as_the_client_asks(void **state) {
