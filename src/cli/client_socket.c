@@ -41,6 +41,10 @@ static int wait_for(int fd, short events, uint64_t deadline_ms) {
   }
 }
 
+int client_socket_wait(const struct client_socket *socket, short events, uint64_t deadline_ms) {
+  return wait_for(socket->fd, events, deadline_ms);
+}
+
 /* ---- TCP ---- */
 
 /* An error number. */

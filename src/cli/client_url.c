@@ -1,5 +1,6 @@
 #include "eventhub/cli/client_url.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "eventhub/base/cleanup.h"
@@ -59,6 +60,7 @@ static bool host_is_valid(struct slice host) {
 /* host, host:port, [v6] or [v6]:port */
 static int take_authority(struct slice text, struct client_url *url) {
   struct slice host, rest;
+  if (text.ptr == NULL) return ERR_INVALID;
   if (slice_starts_with(text, SLICE("["))) {
     size_t len = span_to(text, "]");
     if (len == text.len) return ERR_INVALID;
@@ -70,6 +72,7 @@ static int take_authority(struct slice text, struct client_url *url) {
     rest = slice_skip(text, len);
   }
   if (!host_is_valid(host)) return ERR_INVALID;
+  assert(host.ptr != NULL);
   memcpy(url->host, host.ptr, host.len);
   url->host[host.len] = '\0';
   return take_port(rest, url);

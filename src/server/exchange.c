@@ -2,6 +2,8 @@
 
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/log.h"
+#include "eventhub/proto/url.h"
+#include "eventhub/proto/utf8.h"
 #include "eventhub/server/worker.h"
 #include "eventhub/topic/name.h"
 
@@ -70,6 +72,17 @@ void exchange_refuse_about(struct exchange *exchange, int status, const char *me
   buf_append_str(&text, message);
   buf_append_slice(&text, slice_of(about.ptr, about.len < TOPIC_MAX ? about.len : TOPIC_MAX));
   exchange_refuse(exchange, status, buf_slice(&text));
+}
+
+bool exchange_read_topic(struct exchange *exchange, bool (*is_valid)(struct slice topic),
+                         struct buf *ret) {
+  struct slice path = exchange->request->path;
+  int err = url_decode(slice_skip(path, 1), ret);
+  if (err == 0 && is_valid(buf_slice(ret))) return true;
+  bool is_text = err == 0 && utf8_is_valid(buf_slice(ret).ptr, ret->len);
+  exchange_refuse_about(exchange, 400,
+                        "Invalid topic in request: ", is_text ? buf_slice(ret) : path);
+  return false;
 }
 
 void exchange_reject(struct exchange *exchange, int status, enum metric reason,

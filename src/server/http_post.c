@@ -149,15 +149,7 @@ static bool read_ttl(struct exchange *exchange, uint64_t *ret_ms) {
   return true;
 }
 
-static bool read_topic(struct exchange *exchange, const struct token *token, struct buf *ret) {
-  struct slice path = exchange->request->path;
-  int err = url_decode(slice_of(path.ptr + 1, path.len - 1), ret);
-  struct slice topic = err == 0 ? buf_slice(ret) : path;
-  if (err < 0 || !topic_is_valid(topic)) {
-    exchange_refuse_about(exchange, 400, "Invalid topic in request: ",
-                          utf8_is_valid(topic.ptr, topic.len) ? topic : path);
-    return false;
-  }
+static bool may_write(struct exchange *exchange, const struct token *token, struct slice topic) {
   if (acl_may_write(token, topic)) return true;
   exchange_refuse_about(exchange, 403, "Insufficient access to topic: ", topic);
   return false;
@@ -167,8 +159,8 @@ void post_topic(struct exchange *exchange) {
   AUTO(token) struct token *token = NULL;
   AUTO(buf) struct buf topic = BUF_INIT;
   uint64_t ttl_ms = 0;
-  if (!is_admitted(exchange, &token) || !read_topic(exchange, token, &topic) ||
-      !read_ttl(exchange, &ttl_ms))
+  if (!is_admitted(exchange, &token) || !exchange_read_topic(exchange, topic_is_valid, &topic) ||
+      !may_write(exchange, token, buf_slice(&topic)) || !read_ttl(exchange, &ttl_ms))
     return;
   struct post *post = post_new(exchange, POST_TOPIC, token);
   token = NULL; /* the post's now */

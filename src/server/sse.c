@@ -6,7 +6,6 @@
 #include "eventhub/base/random.h"
 #include "eventhub/proto/sse.h"
 #include "eventhub/proto/url.h"
-#include "eventhub/proto/utf8.h"
 #include "eventhub/server/admission.h"
 #include "eventhub/server/encoder.h"
 #include "eventhub/server/rpc.h"
@@ -21,15 +20,7 @@ enum { RETRY_MIN_MS = 1000, RETRY_SPREAD_MS = 2000 };
 
 /* ---- what is asked for ---- */
 
-static bool read_filter(struct exchange *exchange, const struct token *token, struct buf *ret) {
-  struct slice path = exchange->request->path;
-  int err = url_decode(slice_of(path.ptr + 1, path.len - 1), ret);
-  struct slice filter = err == 0 ? buf_slice(ret) : path;
-  if (err < 0 || !filter_is_valid(filter)) {
-    exchange_refuse_about(exchange, 400, "Invalid topic in request: ",
-                          utf8_is_valid(filter.ptr, filter.len) ? filter : path);
-    return false;
-  }
+static bool may_read(struct exchange *exchange, const struct token *token, struct slice filter) {
   if (acl_may_read(token, filter)) return true;
   exchange_refuse_about(exchange, 403, "You are not allowed to subscribe to topic: ", filter);
   return false;
@@ -127,7 +118,8 @@ void sse_open(struct exchange *exchange) {
   struct history_wish wish;
   enum message_format format;
   if (!admission_allows_origin(exchange) || !admission_verifies(exchange, SLICE(""), &token) ||
-      !read_filter(exchange, token, &filter) || !read_history(exchange, &wish) ||
+      !exchange_read_topic(exchange, filter_is_valid, &filter) ||
+      !may_read(exchange, token, buf_slice(&filter)) || !read_history(exchange, &wish) ||
       !read_format(exchange, &format))
     return;
   if (exchange_is_head(exchange)) {

@@ -37,6 +37,9 @@ int client_socket_connect(struct client_socket *socket, const struct client_url 
                           const struct client_tls *tls, uint64_t deadline_ms,
                           struct buf *ret_error);
 
+/* Waits for poll(2)'s events. 0, or ERR_EXPIRED. */
+int client_socket_wait(const struct client_socket *socket, short events, uint64_t deadline_ms);
+
 /* Bytes (> 0), ERR_AGAIN, or ERR_CLOSED. */
 ssize_t client_socket_recv(struct client_socket *socket, char *bytes, size_t cap);
 ssize_t client_socket_send(struct client_socket *socket, struct slice bytes);

@@ -25,6 +25,11 @@ void exchange_add_cors(struct exchange *exchange);
 
 bool exchange_is_head(const struct exchange *exchange);
 
+/* Decodes the path into the topic or pattern that it names; `is_valid` says which (name.h). False:
+ * it names none, and the request is refused. */
+bool exchange_read_topic(struct exchange *exchange, bool (*is_valid)(struct slice topic),
+                         struct buf *ret);
+
 void exchange_respond(struct exchange *exchange, int status, struct slice content_type,
                       struct slice body);
 void exchange_respond_json(struct exchange *exchange, int status, struct slice body);

@@ -120,7 +120,7 @@ static void a_port_where_nobody_listens_is_told(void **state) {
   uint64_t port;
   close(listen_on_loopback(&port));
   struct options options = {.listen_address = (char *)"0.0.0.0", .listen_port = port};
-  assert_int_equal(health_check(&options, PATIENT_MS, &error), ERR_SYSTEM);
+  assert_int_equal(health_check(&options, PATIENT_MS, &error), ERR_UNAVAILABLE);
   buf_append_char(&error, '\0');
   assert_non_null(strstr(error.data, ": Connection refused"));
 }

@@ -226,6 +226,7 @@ static void a_client_may_go_before_its_answer(void **state) {
   peer_hang_up(&peer);
   broker_settle(&fixture);
   assert_received(MESSAGE("1", ITEM(FIRST_ID, "\"x\"", "a")));
+  peer_close(&peer);
   peer_open(&peer, &fixture.broker.workers[0].pool);
 }
 
