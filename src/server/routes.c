@@ -42,8 +42,21 @@ static void get_metrics(struct exchange *exchange) {
                    buf_slice(&body));
 }
 
+/* By name: whoever takes anything at all (as curl says) hardly expects an answer without an end. */
+static bool asks_for_events(const struct http_request *request) {
+  for (size_t i = 0; i < request->header_count; i++) {
+    struct slice rest = request->headers[i].value, range, type;
+    if (!slice_equal_nocase(request->headers[i].name, SLICE("Accept"))) continue;
+    while (slice_next_token(&rest, ',', &range)) {
+      slice_next_token(&range, ';', &type);
+      if (slice_equal_nocase(slice_trim(type), SLICE("text/event-stream"))) return true;
+    }
+  }
+  return false;
+}
+
 static void get_topic(struct exchange *exchange) {
-  if (!http_request_has_token(exchange->request, SLICE("Accept"), SLICE("text/event-stream"))) {
+  if (!asks_for_events(exchange->request)) {
     exchange_refuse(exchange, 404,
                     SLICE("there is nothing here; connect by WebSocket, listen to a topic with "
                           "Accept: text/event-stream, or see /healthz, /readyz and /metrics"));

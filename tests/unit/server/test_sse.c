@@ -62,6 +62,28 @@ static void messages_come_as_events(void **state) {
   assert_string_equal(next(), EVENT("0", "hello") EVENT("2", "{\"x\": 1}"));
 }
 
+static void a_client_says_that_it_wants_events(void **state) {
+  (void)state;
+  static const char *const accepted[] = {
+      HTTP_REQUEST("GET /a", "Accept: text/html, Text/Event-Stream;q=0.5\r\n"),
+      HTTP_REQUEST("GET /a", "Accept: text/html\r\nAccept:text/event-stream ; x=y\r\n"),
+  };
+  static const char *const refused[] = {
+      HTTP_REQUEST("GET /a", ""),
+      HTTP_REQUEST("GET /a", "Accept: */*\r\n"),
+      HTTP_REQUEST("GET /a", "Accept: text/event-stream2, text/*\r\n"),
+  };
+  start(ENV("DISABLE_AUTH=1"));
+  for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+    assert_true(http_is(http_ask(&fixture, &peer, refused[i]), 404));
+  for (size_t i = 0; i < ARRAY_LEN(accepted); i++) {
+    peer_close(&peer);
+    broker_settle(&fixture);
+    peer_open(&peer, &fixture.broker.workers[0].pool);
+    listen_with(accepted[i]);
+  }
+}
+
 static void patterns_are_escaped(void **state) {
   (void)state;
   start(ENV("DISABLE_AUTH=1"));
@@ -231,6 +253,7 @@ static void a_slow_client_loses_its_stream_between_events(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       BROKER_TEST(messages_come_as_events),
+      BROKER_TEST(a_client_says_that_it_wants_events),
       BROKER_TEST(patterns_are_escaped),
       BROKER_TEST(a_message_cannot_forge_a_field),
       BROKER_TEST(json_tells_topic_and_origin),
