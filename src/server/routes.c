@@ -45,9 +45,10 @@ static void get_metrics(struct exchange *exchange) {
 /* By name: whoever takes anything at all (as curl says) hardly expects an answer without an end. */
 static bool asks_for_events(const struct http_request *request) {
   for (size_t i = 0; i < request->header_count; i++) {
-    struct slice rest = request->headers[i].value, range, type;
+    struct slice rest = request->headers[i].value, range;
     if (!slice_equal_nocase(request->headers[i].name, SLICE("Accept"))) continue;
     while (slice_next_token(&rest, ',', &range)) {
+      struct slice type = SLICE("");
       slice_next_token(&range, ';', &type);
       if (slice_equal_nocase(slice_trim(type), SLICE("text/event-stream"))) return true;
     }
