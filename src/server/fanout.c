@@ -344,13 +344,16 @@ struct slice subscription_id(const struct subscription *subscription) {
 /* ---- delivering ---- */
 
 static void push_to_members(struct fanout_group *group, const struct span *frames) {
-  /* Pushing may drop a slow connection; its subscriptions stay until the end of the turn. */
+  /* Pushing may end a slow connection. Its subscriptions stay until the end of the turn; but it is
+   * told why, and the place for that may cost the arena the chunk that the others still need. */
+  chunk_ref(frames->chunk);
   for (uint32_t i = 0; i < group->count; i++) {
     if (i + PREFETCH_AHEAD < group->count) {
       __builtin_prefetch(&group->members[i + PREFETCH_AHEAD].connection->out, 1);
     }
     connection_push(group->members[i].connection, frames);
   }
+  chunk_unref(frames->chunk);
 }
 
 static void deliver_to_group(struct fanout *fanout, struct fanout_group *group,

@@ -354,6 +354,42 @@ static void a_slow_member_is_closed_and_the_others_get_theirs(void **state) {
   }
 }
 
+/* The first member is told that it is too slow, in memory of the same arena: what the others are
+ * still to get stays. */
+static void a_slow_first_member_takes_nothing_from_the_others(void **state) {
+  (void)state;
+  enum { LEN = 200000, COUNT = 10 };
+  static char payload[LEN + 1];
+  int size = 1;
+  struct subscription *subscriptions[FANOUT_PEERS];
+  for (int i = 0; i < FANOUT_PEERS; i++)
+    subscriptions[i] = fixture_subscribe(&fixture, i, "a", "1", SUBSCRIPTION_LIVE);
+  fixture.pool.pool.limits.max_send_queue = 3 * LEN;
+  setsockopt(fixture.connections[0]->stream.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  memset(payload, '1', LEN);
+  for (int i = 0; i < COUNT; i++) {
+    fixture_publish(&fixture, "a", payload);
+    settle(&fixture.pool);
+    for (int p = 1; p < FANOUT_PEERS; p++) {
+      do {
+        settle(&fixture.pool);
+      } while (peer_read_some(&fixture.peers[p], SIZE_MAX) > 0);
+    }
+  }
+  assert_int_equal(count_of(&fixture.pool, METRIC_SLOW_CONSUMERS), 1);
+  for (int p = 1; p < FANOUT_PEERS; p++) {
+    struct slice rest = buf_slice(&fixture.peers[p].in);
+    struct peer_frame frame;
+    for (int i = 0; i < COUNT; i++) {
+      assert_true(next_frame(&rest, &frame));
+      assert_true(frame.payload.len > LEN);
+      assert_non_null(memmem(frame.payload.ptr, frame.payload.len, payload, LEN));
+    }
+  }
+  for (int i = 0; i < FANOUT_PEERS; i++)
+    unsubscribe(subscriptions[i]);
+}
+
 static void a_connection_that_closes_gets_nothing_more(void **state) {
   (void)state;
   struct subscription *one = fixture_subscribe(&fixture, 0, "a", "1", SUBSCRIPTION_LIVE);
@@ -386,6 +422,7 @@ int main(void) {
       FANOUT_TEST(a_held_subscription_gets_its_gap_when_it_is_live),
       FANOUT_TEST(a_gap_passes_a_subscription_by_that_catches_up),
       FANOUT_TEST(a_slow_member_is_closed_and_the_others_get_theirs),
+      FANOUT_TEST(a_slow_first_member_takes_nothing_from_the_others),
       FANOUT_TEST(a_connection_that_closes_gets_nothing_more),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
