@@ -379,7 +379,7 @@ static void a_slow_first_member_takes_nothing_from_the_others(void **state) {
   assert_int_equal(count_of(&fixture.pool, METRIC_SLOW_CONSUMERS), 1);
   for (int p = 1; p < FANOUT_PEERS; p++) {
     struct slice rest = buf_slice(&fixture.peers[p].in);
-    struct peer_frame frame;
+    struct peer_frame frame = {0};
     for (int i = 0; i < COUNT; i++) {
       assert_true(next_frame(&rest, &frame));
       assert_true(frame.payload.len > LEN);
