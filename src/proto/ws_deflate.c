@@ -197,8 +197,8 @@ int ws_inflater_run(struct ws_inflater *inflater, const struct ws_deflate *defla
 /* ---- deflating ---- */
 
 struct ws_deflater {
-  z_stream
-      *streams[WS_WINDOW_BITS_MAX + 1]; /* by the bits of the window; made with the first use */
+  /* By the bits of the window; made with the first use. */
+  z_stream *streams[WS_WINDOW_BITS_MAX + 1];
 };
 
 struct ws_deflater *ws_deflater_new(void) {

@@ -55,7 +55,7 @@ void chunk_arena_done(struct chunk_arena *arena);
 /* Room for `len` (at most SPAN_MAX) contiguous bytes; valid until the next reserve. */
 char *chunk_arena_reserve(struct chunk_arena *arena, size_t len);
 /* The first `len` of the reserved bytes are written and final. The span holds no reference: whoever
- * keeps it beyond the turn takes one (out_queue_push does). */
+ * keeps it beyond the next reserve, which may drop the chunk, takes one (out_queue_push does). */
 struct span chunk_arena_commit(struct chunk_arena *arena, size_t len);
 /* End of turn: reuses the memory where no span is left, drops it otherwise. */
 void chunk_arena_rewind(struct chunk_arena *arena);

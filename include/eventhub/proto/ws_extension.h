@@ -6,11 +6,12 @@
  *
  * What we answer is the same for all, whatever they offer, but for the windows:
  *
- *   server_no_context_takeover   always: a broadcast is compressed once for all its subscribers, so
- * it cannot refer to what this client was sent before client_no_context_takeover   where it was
- * offered server_max_window_bits       as it was offered client_max_window_bits       where it was
- * offered, at most 12: what a client may refer to is kept for each connection, and so costs no more
- * than 4 kB
+ *   server_no_context_takeover  always: a broadcast is compressed once for all its subscribers, so
+ *                               it cannot refer to what this client was sent before
+ *   client_no_context_takeover  where it was offered
+ *   server_max_window_bits      as it was offered
+ *   client_max_window_bits      where it was offered, at most 12: what a client may refer to is
+ *                               kept for each connection, and so costs no more than 4 kB
  *
  * Pure functions: any thread.
  */

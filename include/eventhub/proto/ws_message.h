@@ -29,9 +29,9 @@
 #include "eventhub/proto/ws_frame.h"
 
 struct ws_limits {
-  size_t
-      max_message; /* bytes of payload over all fragments; control frames do not count. Compressed
-                      it may be larger by what data that cannot be compressed grows by. */
+  /* Bytes of payload over all fragments; control frames do not count. A compressed message may be
+   * larger by what data that cannot be compressed grows by. */
+  size_t max_message;
   bool allow_binary;
   bool allow_compressed; /* permessage-deflate was negotiated (RFC 7692) */
 };

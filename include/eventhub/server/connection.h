@@ -115,8 +115,7 @@ struct connection_pool {
   struct connection *dirty; /* to flush at the end of the turn */
   struct connection *dead;  /* to free at the end of the turn */
   char *recv_buffer;
-  struct ws_inflater
-      *inflater; /* for compressed messages of all connections; NULL before the first */
+  struct ws_inflater *inflater; /* for all connections; NULL before the first use */
   struct ws_deflater *deflater;
 };
 

@@ -8,9 +8,10 @@
  *
  *   WebSocket              one frame: {"id":<subscription id>,"jsonrpc":"2.0","result":<item>}
  *   WebSocket, compressed  the same text; what differs between subscription ids is a stored block
- *                          in front, and behind it stands the compressed item, made once per
- * message in the whole process and kept with the message server-sent events     id, and the
- * message: a string as its text, other values as JSON the same as JSON       id, and the item
+ *                          in front, and behind it stands the compressed item, made once for the
+ *                          whole process and kept with the message
+ *   server-sent events     the id, and the message: a string as its text, other values as JSON
+ *   the same as JSON       the id, and the item
  *
  * Worker's thread only.
  */

@@ -4,10 +4,10 @@
 /*
  * POST: publishing to the topic that the path names, and JSON-RPC at `/`.
  *
- *   on_request -> post_topic, post_rpc: everything that the head decides, so that no body is read
- * in vain; a struct post with a session takes its place on the connection on_body    ->
- * post_on_body: the request goes to the store, or to the methods' table (rpc.h) last store answer
- * -> post_settle: the response leaves, the post is freed
+ *   on_request         post_topic, post_rpc: everything that the head decides, so that no body is
+ *                      read in vain; a struct post becomes the connection's session
+ *   on_body            post_on_body: to the store, or to the table of methods (rpc.h)
+ *   last store answer  post_settle: the response leaves, the post is freed
  *
  * Worker's thread only.
  */

@@ -5,12 +5,10 @@
  * Requests: from a client's text to a row of the method table, and the way back of the answer, at
  * once or when the store has done its part.
  *
- *   text -> jsonrpc_reader -> rpc_request -> method row -> rpc_result / rpc_fail       (answered at
- * once)
- *                                                       -> rpc_call_new, store_submit  (answered
- * later)
- *                                                            ... rpc_call.finish -> rpc_result /
- * rpc_fail
+ *   text -> jsonrpc_reader -> rpc_request -> method row
+ *
+ *   answered at once:   rpc_result / rpc_fail
+ *   answered later:     rpc_call_new, store_submit ... rpc_call.finish -> rpc_result / rpc_fail
  *
  * Each request that has an id gets exactly one answer, unless its connection ends first. The
  * answers to a batch are collected and leave as one array, in the order of the requests. Worker's
