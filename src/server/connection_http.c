@@ -55,6 +55,7 @@ static void go_live(struct connection *connection, enum connection_state state) 
   connection->out.unframed = (uint32_t)connection->out.bytes;
   connection->state = (uint8_t)state;
   deadline_arm(connection->pool->loop, &connection->pool->pings, &connection->deadline);
+  connection_resume(connection, CONNECTION_PAUSE_ANSWER);
 }
 
 void connection_upgrade(struct connection *connection, const struct ws_handshake *handshake) {

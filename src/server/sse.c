@@ -93,12 +93,19 @@ static bool read_format(struct exchange *exchange, enum message_format *ret) {
 
 /* ---- the stream ---- */
 
-static void begin(struct exchange *exchange) {
+static void hint_retry(struct connection *connection) {
   AUTO(buf) struct buf text = BUF_INIT;
   uint32_t retry_ms = RETRY_MIN_MS + (uint32_t)(random_u64() % RETRY_SPREAD_MS);
-  connection_stream(exchange->connection, buf_slice(&exchange->headers));
-  buf_printf(&text, ":ok\n\nretry: %u\n\n", retry_ms);
-  connection_stream_bytes(exchange->connection, buf_slice(&text));
+  buf_printf(&text, "retry: %u\n\n", retry_ms);
+  connection_stream_bytes(connection, buf_slice(&text));
+}
+
+/* Ends a stream that will work later. */
+static void put_off(struct connection *connection, struct slice headers, enum ws_close_code code,
+                    struct slice reason) {
+  connection_stream(connection, headers);
+  hint_retry(connection);
+  connection_close(connection, code, reason);
 }
 
 static void subscribe(struct session *session, struct slice filter,
@@ -127,19 +134,23 @@ void sse_open(struct exchange *exchange) {
     return;
   }
   if (atomic_load(&exchange->worker->broker->is_draining)) {
-    begin(exchange);
-    connection_close(connection, WS_CLOSE_GOING_AWAY, SLICE("the server is stopping"));
+    put_off(connection, buf_slice(&exchange->headers), WS_CLOSE_GOING_AWAY,
+            SLICE("the server is stopping"));
     return;
   }
   if (!admission_takes_place(exchange)) return;
-  begin(exchange);
   connection->format = (uint8_t)format;
   struct session *session = session_open(exchange->worker, connection, SESSION_STREAM, token);
   token = NULL; /* the session's now */
+  buf_append_slice(&session->kept, buf_slice(&exchange->headers));
   subscribe(session, buf_slice(&filter), &wish);
 }
 
 void sse_start(struct session *session, struct slice filter, const char *recovered) {
+  connection_stream(session->connection, buf_slice(&session->kept));
+  buf_done(&session->kept);
+  connection_stream_bytes(session->connection, SLICE(":ok\n\n"));
+  hint_retry(session->connection);
   if (recovered == NULL || recovered[0] == 't') return;
   AUTO(buf) struct buf data = BUF_INIT;
   AUTO(buf) struct buf event = BUF_INIT;
@@ -151,6 +162,6 @@ void sse_start(struct session *session, struct slice filter, const char *recover
 }
 
 void sse_fail(struct session *session) {
-  connection_close(session->connection, WS_CLOSE_INTERNAL,
-                   SLICE("the store is not available at the moment"));
+  put_off(session->connection, buf_slice(&session->kept), WS_CLOSE_INTERNAL,
+          SLICE("the store is not available at the moment"));
 }

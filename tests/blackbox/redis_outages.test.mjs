@@ -8,6 +8,7 @@ import { freePort } from './lib/process.mjs';
 import { withProxy } from './lib/proxy.mjs';
 import { keysOf, newPrefix, withRedis } from './lib/redis.mjs';
 import { Client, assertIncreasing } from './lib/rpc.mjs';
+import { withStream } from './lib/sse.mjs';
 import { eventually, patience } from './lib/wait.mjs';
 
 const SECOND = 1000;
@@ -340,6 +341,19 @@ describe('Redis that is away', { concurrency: true }, () => {
             assert.deepEqual(await client.result('list', []), []);
             await client.close();
           }
+        }),
+      ));
+
+    test('ends a stream of events that cannot begin, so that it is tried again', () =>
+      withCut({}, ({ proxy, b }) =>
+        cutWhile(proxy, b, async () => {
+          const begin = performance.now();
+          await withStream(b.port, '/a', async (stream) => {
+            assert.equal(await stream.next(SETTLED_MS), undefined);
+            assert.equal(stream.comment, 'the store is not available at the moment');
+            assert.ok(stream.retry >= 1000);
+            assert.ok(performance.now() - begin < SETTLED_MS);
+          });
         }),
       ));
 

@@ -90,6 +90,18 @@ describe('a stream of server-sent events', { timeout: 60_000 * patience }, () =>
     client.drop();
   });
 
+  test('begins when its subscription stands: what is published then comes', async () => {
+    const client = await Client.connect(daemon);
+    for (let i = 0; i < 40; i++) {
+      const path = i % 2 ? `/fresh/${i}` : `/fresh/${i}/%23`;
+      await withStream(daemon.port, path, async (stream) => {
+        const id = await client.publish(`fresh/${i}`, i);
+        assert.equal((await stream.next()).id, id);
+      });
+    }
+    client.drop();
+  });
+
   test('is one subscription among others of the same topic', async () => {
     const client = await Client.connect(daemon);
     const streams = [];

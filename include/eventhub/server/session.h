@@ -38,7 +38,8 @@ struct session {
   uint32_t subscription_count;
   uint32_t pending;
   uint32_t pending_reads; /* of these, those whose answers may be long */
-  struct buf kept;        /* a message that asks for a long answer while one is on its way */
+  struct buf kept;        /* a message that asks for a long answer while one is on its way; of a
+                             stream that waits for its subscription, its headers */
   uint64_t last_serial;   /* of its requests to subscribe */
   uint8_t kind;           /* enum session_kind */
   bool is_leaving;        /* asked to be disconnected: closes when nothing is pending any more */

@@ -7,6 +7,9 @@
  * WebSocket do (rpc_pubsub.c), and its messages come by the same fan-out in another form
  * (encoder.h).
  *
+ * The answer's head leaves when the subscription stands: what is published after a client has seen
+ * it comes to that client.
+ *
  * A browser's EventSource tries again when a stream ends or cannot be reached, but gives up on a
  * status other than 200. So what will pass (the store is away, the server stops) ends a stream that
  * was begun; a status refuses what will not pass by itself.
@@ -19,11 +22,12 @@
 
 struct session;
 
-/* Opens the stream, or refuses. */
+/* Subscribes, or refuses. */
 void sse_open(struct exchange *exchange);
 
-/* The subscription is granted, history and messages follow. `recovered` is "true", "false" or NULL
- * as in the answer to `subscribe`: with "false" the client is told of the gap. */
+/* The subscription is granted: the stream begins, history and messages follow. `recovered` is
+ * "true", "false" or NULL as in the answer to `subscribe`: with "false" the client is told of the
+ * gap. */
 void sse_start(struct session *session, struct slice filter, const char *recovered);
 /* The store is not available: the stream ends, and the client will try again. */
 void sse_fail(struct session *session);

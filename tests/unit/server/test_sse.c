@@ -204,7 +204,10 @@ static void a_stopping_server_lets_clients_try_again(void **state) {
   (void)state;
   start(ENV("DISABLE_AUTH=1"));
   atomic_store(&fixture.broker.is_draining, true);
-  assert_string_equal(listen_with(STREAM("/a")), ": the server is stopping\n\n");
+  const char *answer = http_ask(&fixture, &peer, STREAM("/a"));
+  assert_true(http_is(answer, 200));
+  assert_has_text(answer, "\r\n\r\nretry: ");
+  assert_has_text(answer, "\n\n: the server is stopping\n\n");
   assert_true(peer.is_at_end);
 }
 
