@@ -121,8 +121,7 @@ static bool append_message(struct pub *pub, struct slice line, struct buf *out) 
     buf_append_json_string(out, line);
     return true;
   }
-  if (json_parse(line, MESSAGE_DEPTH_MAX, &value) < 0 || value.type == JSON_NULL ||
-      json_string_equals(value, SLICE(""))) {
+  if (json_parse(line, MESSAGE_DEPTH_MAX, &value) < 0 || json_is_blank(value)) {
     reject_line(pub, pub->line, SLICE("not a JSON value that can be published"));
     return false;
   }

@@ -265,7 +265,7 @@ static int take_event(struct client_ws *ws) {
   for (;;) {
     struct ws_frame frame;
     struct slice left = slice_skip(buf_slice(&ws->in), ws->in_at);
-    int err = ws_frame_parse_server(left.ptr, left.len, &frame);
+    int err = ws_frame_parse_server(left.ptr, left.len, 0, &frame);
     if (err == ERR_AGAIN) return err;
     if (err < 0 || frame.payload_len > MESSAGE_MAX) return CLIENT_CLOSED;
     if (left.len - frame.header_len < frame.payload_len) return ERR_AGAIN;

@@ -1,6 +1,6 @@
 #include "eventhub/proto/http_body.h"
 
-#include <string.h>
+#include <stdbool.h>
 
 enum state {
   BY_LENGTH,
@@ -32,13 +32,6 @@ static int hex_value(unsigned char byte) {
   if (byte >= '0' && byte <= '9') return byte - '0';
   unsigned char lower = byte | 0x20;
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-/* RFC 9110 5.6.2 */
-static bool is_token_char(unsigned char byte) {
-  unsigned char lower = byte | 0x20;
-  if ((byte >= '0' && byte <= '9') || (lower >= 'a' && lower <= 'z')) return true;
-  return byte != '\0' && strchr("!#$%&'*+-.^_`|~", byte) != NULL;
 }
 
 static bool is_text(unsigned char byte) {
@@ -91,10 +84,10 @@ static enum state step(struct http_body *body, unsigned char byte) {
   case CHUNK_LF: return take_chunk_end(body, byte);
   case TRAILER:
     if (byte == '\r') return LAST_LF;
-    return is_token_char(byte) ? TRAILER_NAME : BAD;
+    return http_is_token_char((char)byte) ? TRAILER_NAME : BAD;
   case TRAILER_NAME:
     if (byte == ':') return TRAILER_VALUE;
-    return is_token_char(byte) ? TRAILER_NAME : BAD;
+    return http_is_token_char((char)byte) ? TRAILER_NAME : BAD;
   case TRAILER_VALUE: return take_value(byte);
   case TRAILER_LF: return expect(byte, '\n', TRAILER);
   case LAST_LF: return expect(byte, '\n', END);

@@ -66,6 +66,10 @@ static bool all_of_class(struct slice text, uint8_t class) {
   return true;
 }
 
+bool http_is_token_char(char byte) {
+  return (classes[(unsigned char)byte] & T) != 0;
+}
+
 /* Nearly all names differ in length already: that needs no call. */
 static inline bool is_named(const struct http_header *header, struct slice name) {
   return header->name.len == name.len && slice_equal_nocase(header->name, name);

@@ -37,14 +37,10 @@ static bool take(struct scanner *scanner, char byte) {
   return true;
 }
 
-static bool is_token_char(char byte) {
-  return byte > ' ' && byte < 0x7f && strchr("()<>@,;:\\\"/[]?={}", byte) == NULL;
-}
-
 static bool take_token(struct scanner *scanner, struct slice *ret) {
   skip_blanks(scanner);
   const char *start = scanner->at;
-  while (scanner->at < scanner->end && is_token_char(*scanner->at))
+  while (scanner->at < scanner->end && http_is_token_char(*scanner->at))
     scanner->at++;
   *ret = slice_of(start, (size_t)(scanner->at - start));
   return ret->len > 0;

@@ -47,8 +47,8 @@ static int check_first_byte(unsigned byte, unsigned allowed_rsv) {
   return 0;
 }
 
-static int check_second_byte(unsigned first, unsigned byte) {
-  if ((byte & MASK_BIT) == 0) return ERR_INVALID;
+static int check_second_byte(unsigned first, unsigned byte, size_t mask_len) {
+  if (((byte & MASK_BIT) != 0) != (mask_len > 0)) return ERR_INVALID;
   bool too_long = (byte & LEN_BITS) > WS_CONTROL_MAX;
   return ws_opcode_is_control(first & OPCODE_BITS) && too_long ? ERR_INVALID : 0;
 }
@@ -63,13 +63,15 @@ static int check_long_form(uint64_t payload_len, size_t size) {
   return ws_frame_header_len(payload_len) == 2 + size ? 0 : ERR_INVALID;
 }
 
-int ws_frame_parse(const char *bytes, size_t len, unsigned allowed_rsv, struct ws_frame *ret) {
+/* `mask_len` is MASK_LEN for what clients send, 0 for what servers do. */
+static inline int parse_header(const char *bytes, size_t len, unsigned allowed_rsv, size_t mask_len,
+                               struct ws_frame *ret) {
   const unsigned char *at = (const unsigned char *)bytes;
   if (len < 1) return ERR_AGAIN;
   int err = check_first_byte(at[0], allowed_rsv);
   if (err < 0) return err;
   if (len < 2) return ERR_AGAIN;
-  err = check_second_byte(at[0], at[1]);
+  err = check_second_byte(at[0], at[1], mask_len);
   if (err < 0) return err;
 
   uint64_t payload_len = at[1] & LEN_BITS;
@@ -80,32 +82,24 @@ int ws_frame_parse(const char *bytes, size_t len, unsigned allowed_rsv, struct w
     err = check_long_form(payload_len, size);
     if (err < 0) return err;
   }
-  if (len < 2 + size + MASK_LEN) return ERR_AGAIN;
+  if (len < 2 + size + mask_len) return ERR_AGAIN;
 
   ret->payload_len = payload_len;
-  ret->header_len = 2 + size + MASK_LEN;
+  ret->header_len = 2 + size + mask_len;
   ret->opcode = at[0] & OPCODE_BITS;
   ret->rsv = at[0] & RSV_BITS;
   ret->fin = (at[0] & FIN_BIT) != 0;
-  memcpy(ret->mask, at + 2 + size, MASK_LEN);
+  memcpy(ret->mask, at + 2 + size, mask_len);
   return 0;
 }
 
-int ws_frame_parse_server(const char *bytes, size_t len, struct ws_frame *ret) {
-  const unsigned char *at = (const unsigned char *)bytes;
-  if (len < 2) return ERR_AGAIN;
-  if (check_first_byte(at[0], 0) < 0 || (at[1] & MASK_BIT) != 0) return ERR_INVALID;
-  uint64_t payload_len = at[1] & LEN_BITS;
-  size_t size = long_form_size(at[1] & LEN_BITS);
-  if (ws_opcode_is_control(at[0] & OPCODE_BITS) && size > 0) return ERR_INVALID;
-  if (len < 2 + size) return ERR_AGAIN;
-  if (size > 0) payload_len = read_be(at + 2, size);
-  if (size > 0 && check_long_form(payload_len, size) < 0) return ERR_INVALID;
-  *ret = (struct ws_frame){.payload_len = payload_len,
-                           .header_len = 2 + size,
-                           .opcode = at[0] & OPCODE_BITS,
-                           .fin = (at[0] & FIN_BIT) != 0};
-  return 0;
+int ws_frame_parse(const char *bytes, size_t len, unsigned allowed_rsv, struct ws_frame *ret) {
+  return parse_header(bytes, len, allowed_rsv, MASK_LEN, ret);
+}
+
+int ws_frame_parse_server(const char *bytes, size_t len, unsigned allowed_rsv,
+                          struct ws_frame *ret) {
+  return parse_header(bytes, len, allowed_rsv, 0, ret);
 }
 
 /* The key as it lies over payload bytes [offset, offset + 8). */

@@ -237,7 +237,7 @@ static bool read_message(struct post *post, struct slice body, struct buf *ret) 
                     "levels"));
     return false;
   }
-  if (value.type == JSON_NULL || json_string_equals(value, SLICE(""))) {
+  if (json_is_blank(value)) {
     set_error(post, 400, SLICE("a message is neither null nor the empty string"));
     return false;
   }

@@ -47,19 +47,15 @@ static bool parse_since_id(const struct rpc_request *rpc, const struct rpc_param
   return false;
 }
 
-/* Existing clients that have received nothing yet send an empty id: the same as none. */
-static bool is_absent(const struct rpc_param *param) {
-  return param->value.type == JSON_NULL || json_string_equals(param->value, SLICE(""));
-}
-
 bool history_parse(const struct rpc_request *rpc, const struct rpc_param *since,
                    const struct rpc_param *since_id, const struct rpc_param *limit,
                    struct history_wish *ret) {
   int64_t wanted = rpc_integer_max;
   if (!rpc_param_number(rpc, limit, 0, rpc_integer_max, &wanted)) return false;
   history_init(ret, rpc->session->worker, wanted);
-  if (!is_absent(since_id)) return parse_since_id(rpc, since_id, ret);
-  if (is_absent(since)) return true;
+  /* Existing clients that have received nothing yet send an empty id: the same as none. */
+  if (!json_is_blank(since_id->value)) return parse_since_id(rpc, since_id, ret);
+  if (json_is_blank(since->value)) return true;
   if (since->value.type == JSON_STRING) return parse_since_id(rpc, since, ret);
   return parse_since_time(rpc, since, ret);
 }

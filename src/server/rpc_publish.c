@@ -45,7 +45,7 @@ static void on_published(struct rpc_call *call, struct session *session) {
 }
 
 static bool message_is_there(const struct rpc_request *rpc, struct json_value message) {
-  if (message.type != JSON_NULL && !json_string_equals(message, SLICE(""))) return true;
+  if (!json_is_blank(message)) return true;
   rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS,
            SLICE("You need to specify topic and message to publish to: parameter 'message' is "
                  "missing, null or empty."));

@@ -174,14 +174,13 @@ static void on_compressed(struct load_connection *connection, struct slice paylo
   }
 }
 
-static void on_frame(struct load_connection *connection, const struct load_frame *frame,
+static void on_frame(struct load_connection *connection, const struct ws_frame *frame,
                      struct slice payload) {
-  enum ws_opcode opcode = frame->opcode;
-  if (frame->is_compressed) {
+  if (frame->rsv != 0) {
     on_compressed(connection, payload);
     return;
   }
-  switch (opcode) {
+  switch (frame->opcode) {
   case WS_TEXT: on_text(connection, payload); break;
   case WS_CLOSE: lose(connection, "the server closed it"); break;
   case WS_PING:
@@ -195,7 +194,7 @@ static void on_frame(struct load_connection *connection, const struct load_frame
 /* Bytes used; the rest is the beginning of something. */
 static size_t consume_frames(struct load_connection *connection, struct slice bytes) {
   struct slice rest = bytes;
-  struct load_frame frame;
+  struct ws_frame frame;
   while (connection->state != LOAD_LOST) {
     int err = load_parse_frame(rest, &frame);
     if (err == ERR_INVALID) lose(connection, "a bad frame");

@@ -4,7 +4,7 @@
 
 #include "eventhub/base/err.h"
 
-enum { LENGTH_16 = 126, LENGTH_64 = 127, MASK_BIT = 0x80, FIN_BIT = 0x80, OPCODE_BITS = 0x0f };
+enum { MASK_BIT = 0x80 };
 
 /* No more than a valid one needs to be. */
 static const uint8_t mask[4] = {0x12, 0x34, 0x56, 0x78};
@@ -126,26 +126,11 @@ void load_append_publish(struct buf *out, const struct load_options *options,
   load_append_frame(out, WS_TEXT, buf_slice(&text));
 }
 
-static uint64_t read_big_endian(const unsigned char *at, size_t len) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < len; i++)
-    value = value << 8 | at[i];
-  return value;
-}
-
-int load_parse_frame(struct slice bytes, struct load_frame *ret) {
-  const unsigned char *at = (const unsigned char *)bytes.ptr;
-  if (bytes.len < 2) return ERR_AGAIN;
-  if (!(at[0] & FIN_BIT) || (at[1] & MASK_BIT)) return ERR_INVALID;
-  size_t extra = at[1] == LENGTH_64 ? 8 : at[1] == LENGTH_16 ? 2 : 0;
-  if (bytes.len < 2 + extra) return ERR_AGAIN;
-  uint64_t payload_len = extra > 0 ? read_big_endian(at + 2, extra) : at[1];
-  if (bytes.len - 2 - extra < payload_len) return ERR_AGAIN;
-  *ret = (struct load_frame){.opcode = (enum ws_opcode)(at[0] & OPCODE_BITS),
-                             .is_compressed = (at[0] & WS_RSV1) != 0,
-                             .header_len = 2 + extra,
-                             .payload_len = payload_len};
-  return 0;
+int load_parse_frame(struct slice bytes, struct ws_frame *ret) {
+  int err = ws_frame_parse_server(bytes.ptr, bytes.len, WS_RSV1, ret);
+  if (err < 0) return err;
+  if (!ret->fin) return ERR_INVALID;
+  return bytes.len - ret->header_len < ret->payload_len ? ERR_AGAIN : 0;
 }
 
 int load_parse_event(struct slice bytes, struct slice *ret_data) {

@@ -25,13 +25,6 @@ struct load_message {
   uint32_t size;
 };
 
-struct load_frame {
-  enum ws_opcode opcode;
-  bool is_compressed;
-  size_t header_len;
-  uint64_t payload_len;
-};
-
 /* The opening handshake (RFC 6455 4.1). Every connection sends the same key: nobody here is to be
  * protected from a cache. */
 void load_append_handshake(struct buf *out, enum load_way way);
@@ -51,7 +44,7 @@ void load_append_publish(struct buf *out, const struct load_options *options,
 
 /* A server's frame: whole, not masked. 0 once header and payload are there; ERR_AGAIN; ERR_INVALID
  * for what neither server sends, such as fragments. */
-int load_parse_frame(struct slice bytes, struct load_frame *ret);
+int load_parse_frame(struct slice bytes, struct ws_frame *ret);
 
 /* A whole event or comment at the beginning of the bytes: its length. `ret_data` is its data, with
  * ptr NULL where it has none. ERR_AGAIN. */

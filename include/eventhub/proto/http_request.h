@@ -70,6 +70,9 @@ struct slice http_request_header(const struct http_request *request, struct slic
 /* How many headers have that name. */
 size_t http_request_header_count(const struct http_request *request, struct slice name);
 
+/* May it stand in a token: a method, the name of a header, of an extension (RFC 9110 5.6.2)? */
+bool http_is_token_char(char byte);
+
 /* Is `token` an element of a comma-separated list? Without case. */
 bool http_header_has_token(struct slice value, struct slice token);
 

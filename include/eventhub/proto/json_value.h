@@ -55,6 +55,12 @@ static inline bool json_string_equals(struct json_value value, struct slice text
   return slice_equal(raw, text) && memchr(text.ptr, '\\', text.len) == NULL;
 }
 
+/* Whether it is null or the empty string: neither is a message, and to existing clients both mean
+ * that there is none. */
+static inline bool json_is_blank(struct json_value value) {
+  return value.type == JSON_NULL || json_string_equals(value, SLICE(""));
+}
+
 /* Appends a string's decoded text to `ret`. A surrogate pair becomes one character and a lone
  * surrogate U+FFFD (RFC 8259 8.2 leaves that open), so UTF-8 in gives UTF-8 out. The text may
  * contain NUL (\u0000). ERR_INVALID if `value` is not a string; then `ret` is unchanged. */

@@ -75,9 +75,9 @@ static inline bool ws_opcode_is_control(unsigned opcode) {
  */
 int ws_frame_parse(const char *bytes, size_t len, unsigned allowed_rsv, struct ws_frame *ret);
 
-/* Reads the header of a server's frame, not masked, for a client without extensions. 0, ERR_AGAIN
- * or ERR_INVALID. */
-int ws_frame_parse_server(const char *bytes, size_t len, struct ws_frame *ret);
+/* The same for what a server sends, which is not masked. `mask` is left as it was. */
+int ws_frame_parse_server(const char *bytes, size_t len, unsigned allowed_rsv,
+                          struct ws_frame *ret);
 
 /* Masks or unmasks in place (RFC 6455 5.3); `offset` is the place of bytes[0] in the payload, for
  * one that comes in pieces. */

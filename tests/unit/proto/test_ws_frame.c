@@ -222,9 +222,34 @@ static void a_reserved_bit_may_be_allowed(void **state) {
   }
 }
 
+/* What a server sends has the same header without a mask. */
+static void a_server_s_header_is_read_by_a_client(void **state) {
+  (void)state;
+  static const uint64_t lengths[] = {0, 1, 125, 126, 65535, 65536, 1 << 20};
+  struct ws_frame frame;
+  for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+    char bytes[WS_FRAME_HEADER_MAX];
+    size_t len = ws_frame_header_encode(bytes, WS_TEXT, lengths[i]);
+    for (size_t cut = 0; cut < len; cut++)
+      assert_int_equal(ws_frame_parse_server(bytes, cut, 0, &frame), ERR_AGAIN);
+    assert_int_equal(ws_frame_parse_server(bytes, len, 0, &frame), 0);
+    assert_int_equal(frame.header_len, len);
+    assert_int_equal(frame.payload_len, lengths[i]);
+    assert_true(frame.fin && frame.opcode == WS_TEXT && frame.rsv == 0);
+  }
+  const char masked[] = {(char)0x81, (char)0x80, 1, 2, 3, 4};
+  const char compressed[] = {(char)0xc1, 0};
+  const char endless_close[] = {(char)0x88, 126, 0, (char)126};
+  assert_int_equal(ws_frame_parse_server(masked, sizeof masked, 0, &frame), ERR_INVALID);
+  assert_int_equal(ws_frame_parse_server(endless_close, 4, 0, &frame), ERR_INVALID);
+  assert_int_equal(ws_frame_parse_server(compressed, 2, 0, &frame), ERR_INVALID);
+  assert_int_equal(ws_frame_parse_server(compressed, 2, WS_RSV1, &frame), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_reserved_bit_may_be_allowed),
+      cmocka_unit_test(a_server_s_header_is_read_by_a_client),
       cmocka_unit_test(every_first_byte_is_judged),
       cmocka_unit_test(every_length_has_one_form),
       cmocka_unit_test(a_length_with_the_top_bit_is_too_big),
