@@ -27,24 +27,21 @@ static const struct tool_option options[OPTION_COUNT] = {
 };
 
 static const char text[] =
-    "Without MESSAGE, or with -, each line of stdin is a message; empty lines are none. Messages "
-    "keep\n"
-    "their order, and each is acknowledged by the broker. URL is ws://HOST[:PORT][/PATH], wss:// "
-    "for\n"
-    "TLS, or just HOST[:PORT] (port 8080); http:// and https:// mean the same.\n"
+    "Without MESSAGE, or with -, each line of stdin is a message; empty lines are none.\n"
+    "Messages keep their order, and each is acknowledged by the broker. URL is\n"
+    "ws://HOST[:PORT][/PATH], wss:// for TLS, or just HOST[:PORT] (port 8080); http:// and\n"
+    "https:// mean the same.\n"
     "\n"
-    "When the connection is lost, it is made again, and what was not sent yet is sent. What was "
-    "sent\n"
-    "and not acknowledged may be published or not: that is told, and ends the command (status 5),\n"
-    "unless --retry says that it is better sent twice than not at all.\n"
+    "When the connection is lost, it is made again, and what was not sent yet is sent. What\n"
+    "was sent and not acknowledged may be published or not: that is told, and ends the\n"
+    "command (status 5), unless --retry says that it is better sent twice than not at all.\n"
     "\n"
     "  eventhub pub localhost:8080 news 'hello'\n"
     "  tail -f app.log | eventhub pub wss://hub.example.com logs/app --ttl 3600\n"
     "\n"
-    "Exit status: 0 all messages are published, 1 failed, 2 wrong arguments, 3 the broker refuses\n"
-    "(token, rights, topic), 4 some were not published (rate limit, not JSON), 5 some may be "
-    "published\n"
-    "or not, 6 no connection.\n";
+    "Exit status: 0 all messages are published, 1 failed, 2 wrong arguments, 3 the broker\n"
+    "refuses (token, rights, topic), 4 some were not published (rate limit, not JSON), 5 some\n"
+    "may be published or not, 6 no connection.\n";
 
 enum {
   IN_FLIGHT_MAX = 1024, /* a power of two */

@@ -11,6 +11,7 @@
 #include "eventhub/cli/resume.h"
 #include "eventhub/cli/tool.h"
 #include "eventhub/proto/json.h"
+#include "eventhub/proto/jsonrpc.h"
 #include "eventhub/topic/name.h"
 
 enum { SINCE = CLIENT_OPTION_COUNT, LIMIT, JSON, COUNT, TIMEOUT, OPTION_COUNT };
@@ -29,20 +30,15 @@ static const char text[] =
     "Prints each message on a line: a string as its text, other values as JSON. URL is as for\n"
     "`eventhub pub`. A topic or pattern may have + for one level, and # at its end for all below.\n"
     "\n"
-    "When the connection is lost, it is made again, and goes on where it ended: each message "
-    "once.\n"
-    "Whether anything could not be recovered is told on stderr.\n"
+    "When the connection is lost, it is made again, and goes on where it ended: each message\n"
+    "once. Whether anything could not be recovered is told on stderr.\n"
     "\n"
     "  eventhub sub localhost:8080 'news/#' --since 10m\n"
     "  eventhub sub wss://hub.example.com 'logs/+' --json | jq .message\n"
     "\n"
-    "Exit status: 0 after --count, or when interrupted, 1 failed, or --timeout came before "
-    "--count,\n"
-    "2 wrong arguments, 3 the broker refuses (token, rights, pattern), 6 no connection at the "
-    "first\n"
-    "try.\n";
-
-enum { FOREVER_MS = 1 << 30 };
+    "Exit status: 0 after --count, or when interrupted, 1 failed, or --timeout came before\n"
+    "--count, 2 wrong arguments, 3 the broker refuses (token, rights, pattern), 6 no connection\n"
+    "at the first try.\n";
 
 struct sub {
   const struct tool_arguments *arguments;
@@ -170,18 +166,31 @@ static void on_gap(struct json_value params) {
                 (int)id.len, id.data);
 }
 
+static void on_timeout(struct sub *sub) {
+  end(sub, sub->wanted == 0 ? TOOL_OK : TOOL_FAILED);
+}
+
+static void reconnect(struct sub *sub) {
+  switch (client_reconnect(&sub->client, sub->deadline_ms)) {
+  case 0: ask_time(sub); break;
+  case ERR_CLOSED: end(sub, TOOL_OK); break; /* interrupted */
+  case ERR_DENIED: end(sub, TOOL_DENIED); break;
+  default: end(sub, TOOL_FAILED); break; /* the time is up */
+  }
+}
+
 static void on_error(struct sub *sub, struct json_value error) {
   AUTO(buf) struct buf why = BUF_INIT;
   int64_t code = 0;
   client_append_error(&why, error);
   tool_complain("%.*s", (int)why.len, why.data);
   json_to_i64(client_member(error, "code"), &code);
-  /* The store may be back when we connect again; the rest stays as it is. */
-  if (code == -32603) {
-    client_ws_close(&sub->client.ws);
-  } else {
-    end(sub, TOOL_DENIED);
+  if (code != JSONRPC_INTERNAL_ERROR) {
+    end(sub, TOOL_DENIED); /* the same would be said again */
+    return;
   }
+  client_ws_close(&sub->client.ws);
+  reconnect(sub); /* by then the store may be back */
 }
 
 static void take_answer(struct sub *sub, struct slice message) {
@@ -203,19 +212,11 @@ static void take_answer(struct sub *sub, struct slice message) {
 /* ---- the command ---- */
 
 static void on_loss(struct sub *sub) {
-  int err = client_report_close(&sub->client);
-  if (err == ERR_UNAVAILABLE) err = client_reconnect(&sub->client, sub->deadline_ms);
-  if (err == 0) {
-    ask_time(sub);
-  } else if (err == ERR_DENIED) {
-    end(sub, TOOL_DENIED);
+  if (client_report_close(&sub->client) == ERR_UNAVAILABLE) {
+    reconnect(sub);
   } else {
-    end(sub, err == ERR_CLOSED ? TOOL_OK : TOOL_FAILED); /* interrupted; or the time is up */
+    end(sub, TOOL_DENIED);
   }
-}
-
-static void on_timeout(struct sub *sub) {
-  end(sub, sub->wanted == 0 ? TOOL_OK : TOOL_FAILED);
 }
 
 static int listen_until_over(struct sub *sub) {
@@ -269,7 +270,7 @@ static int read_number(const struct tool_arguments *arguments, size_t option, ui
 static int read_timeout(struct sub *sub) {
   const char *value = tool_value(sub->arguments, TIMEOUT);
   uint64_t seconds = 0;
-  sub->deadline_ms = clock_monotonic_ms() + FOREVER_MS;
+  sub->deadline_ms = UINT64_MAX;
   if (value == NULL) return 0;
   if (tool_parse_duration(value, &seconds) < 0) {
     tool_complain("--timeout: not a time such as 30s or 5m: %s", value);

@@ -30,10 +30,9 @@ static const struct tool_option options[OPTION_COUNT] = {
 };
 
 static const char text[] =
-    "Read and write lists may be given several times, or separated by commas. What the broker "
-    "would\n"
-    "pass over or refuse is an error here. The secret of an argument can be seen by every user of\n"
-    "this machine while the command runs; a variable or a file cannot.\n"
+    "Read and write lists may be given several times, or separated by commas. What the broker\n"
+    "would pass over or refuse is an error here. The secret of an argument can be seen by\n"
+    "every user of this machine while the command runs; a variable or a file cannot.\n"
     "\n"
     "  eventhub token --read 'chat/#' --write chat/+ --sub alice --rlimit 'chat/#:10/60'\n"
     "\n"

@@ -67,10 +67,10 @@ int client_connect(struct client *client) {
 }
 
 int client_reconnect(struct client *client, uint64_t give_up_ms) {
-  client->wait_ms = WAIT_MIN_MS;
+  uint64_t pause_ms = WAIT_MIN_MS; /* grows while no try succeeds */
   for (;;) {
     uint64_t now_ms = clock_monotonic_ms();
-    uint64_t wait_ms = client->wait_ms / 2 + random_u64() % client->wait_ms;
+    uint64_t wait_ms = pause_ms / 2 + random_u64() % pause_ms;
     if (now_ms + wait_ms > give_up_ms) return ERR_EXPIRED;
     client_sleep(wait_ms);
     if (client_is_interrupted()) return ERR_CLOSED;
@@ -78,7 +78,7 @@ int client_reconnect(struct client *client, uint64_t give_up_ms) {
     if (client_is_interrupted()) return ERR_CLOSED;
     if (err == 0) tool_complain("connected again");
     if (err != ERR_UNAVAILABLE) return err;
-    client->wait_ms = client->wait_ms * 2 < WAIT_MAX_MS ? client->wait_ms * 2 : WAIT_MAX_MS;
+    pause_ms = pause_ms * 2 < WAIT_MAX_MS ? pause_ms * 2 : WAIT_MAX_MS;
   }
 }
 

@@ -31,7 +31,6 @@ struct client {
   struct buf token;
   bool has_token;
   struct client_ws ws;
-  uint64_t wait_ms; /* before the next try to connect; grows while none succeeds */
 };
 
 /* 0, or an error that it has complained about: wrong arguments. */
