@@ -234,6 +234,82 @@ static inline enum walk_state walk_step(struct walk *w, enum walk_state state) {
   }
 }
 
+/* Checks one value that more may follow. Its end; NULL where it is wrong, with *ret_err. */
+static const char *value_checked(const char *at, const char *end, unsigned max_depth,
+                                 int *ret_err) {
+  struct walk walk = {.at = at, .end = end, .max_depth = max_depth};
+  enum walk_state state = walk_value(&walk);
+  while (state < WALK_DONE && (state != WALK_AFTER_VALUE || walk.depth > 0))
+    state = walk_step(&walk, state);
+  if (state == WALK_AFTER_VALUE) return walk.at;
+  *ret_err = state == WALK_TOO_DEEP ? ERR_TOO_BIG : ERR_INVALID;
+  return NULL;
+}
+
+/* ---- outlines ---- */
+
+/* After a name and its colon, or NULL; nearly all names have no escapes. */
+static inline const char *name_end(const char *at, const char *end, struct json_value *ret_name) {
+  if (at == end || *at != '"') return NULL;
+  const char *after = string_end(at + 1, end);
+  if (after == NULL) return NULL;
+  *ret_name = (struct json_value){JSON_STRING, slice_of(at, (size_t)(after - at))};
+  after = space_end(after, end);
+  return after < end && *after == ':' ? space_end(after + 1, end) : NULL;
+}
+
+static void note_member(struct json_members *members, const struct json_member *member) {
+  if (members->count < JSON_MEMBERS_MAX) members->items[members->count] = *member;
+  members->count++;
+}
+
+struct outline_scan {
+  const char *end;
+  struct json_outline *outline;
+  int err;
+};
+
+static const char *object_checked(struct outline_scan *scan, const char *at, unsigned max_depth,
+                                  struct json_members *members);
+
+/* A member's value. Where it is an object inside the outermost one, its members are noted. */
+static const char *member_checked(struct outline_scan *scan, const char *at, unsigned max_depth,
+                                  bool is_outer, enum json_type *ret_type) {
+  if (!type_announced(at, scan->end, ret_type)) return NULL;
+  if (*ret_type < JSON_ARRAY) return scalar_end(*ret_type, at, scan->end);
+  if (*ret_type == JSON_OBJECT && is_outer)
+    return object_checked(scan, at, max_depth, &scan->outline->inner);
+  return value_checked(at, scan->end, max_depth, &scan->err);
+}
+
+/* The object at `at`, whose brace is known to be there. Its end, or NULL with scan->err. */
+static const char *object_checked(struct outline_scan *scan, const char *at, unsigned max_depth,
+                                  struct json_members *members) {
+  const char *end = scan->end, *object = at;
+  bool is_outer = members == &scan->outline->outer;
+  if (max_depth == 0) {
+    scan->err = ERR_TOO_BIG;
+    return NULL;
+  }
+  members->count = 0;
+  at = space_end(at + 1, end);
+  while (at < end && (*at != '}' || members->count > 0)) {
+    struct json_member member;
+    const char *value = name_end(at, end, &member.name);
+    if (value == NULL) return NULL;
+    const char *after = member_checked(scan, value, max_depth - 1, is_outer, &member.value.type);
+    if (after == NULL) return NULL;
+    member.value.text = slice_of(value, (size_t)(after - value));
+    note_member(members, &member);
+    at = space_end(after, end);
+    if (at == end || *at != ',') break;
+    at = space_end(at + 1, end);
+  }
+  if (at == end || *at != '}') return NULL;
+  members->object = members->count <= JSON_MEMBERS_MAX ? object : NULL;
+  return at + 1;
+}
+
 /* The end of an array or object that is known to be valid, or the text's end. */
 static const char *container_end(const char *at, const char *end) {
   unsigned depth = 0;
@@ -304,6 +380,20 @@ int json_parse(struct slice text, unsigned max_depth, struct json_value *ret) {
   return ERR_OK;
 }
 
+int json_parse_outline(struct slice text, unsigned max_depth, struct json_value *ret,
+                       struct json_outline *ret_outline) {
+  assert(max_depth <= JSON_DEPTH_MAX);
+  const char *end = text.ptr + text.len, *start = space_end(text.ptr, end);
+  struct outline_scan scan = {.end = end, .outline = ret_outline, .err = ERR_INVALID};
+  ret_outline->outer.object = ret_outline->inner.object = NULL;
+  if (start == end || *start != '{') return json_parse(text, max_depth, ret);
+  const char *after = object_checked(&scan, start, max_depth, &ret_outline->outer);
+  if (after == NULL) return scan.err;
+  if (space_end(after, end) != end) return ERR_INVALID;
+  *ret = (struct json_value){JSON_OBJECT, slice_of(start, (size_t)(after - start))};
+  return ERR_OK;
+}
+
 void json_iter_init(struct json_iter *it, struct json_value container) {
   *it = (struct json_iter){NULL, NULL};
   if (container.type < JSON_ARRAY) return;
@@ -334,6 +424,14 @@ int json_object_find(struct json_value object, struct slice key, struct json_val
   return ERR_OK;
 }
 
+static inline void select_member(struct json_value name, struct json_value value,
+                                 const struct slice *names, size_t count, struct json_value *ret) {
+  size_t i = 0;
+  while (i < count && !json_string_equals(name, names[i]))
+    i++;
+  if (i < count) ret[i] = value;
+}
+
 void json_object_select(struct json_value object, const struct slice *names, size_t count,
                         struct json_value *ret) {
   for (size_t i = 0; i < count; i++)
@@ -343,10 +441,18 @@ void json_object_select(struct json_value object, const struct slice *names, siz
   struct json_iter it;
   struct json_value name, value;
   json_iter_init(&it, object);
-  while (member_next(&it, &name, &value)) {
-    size_t i = 0;
-    while (i < count && !json_string_equals(name, names[i]))
-      i++;
-    if (i < count) ret[i] = value;
+  while (member_next(&it, &name, &value))
+    select_member(name, value, names, count, ret);
+}
+
+void json_members_select(const struct json_members *members, struct json_value object,
+                         const struct slice *names, size_t count, struct json_value *ret) {
+  if (members == NULL || members->object == NULL || members->object != object.text.ptr) {
+    json_object_select(object, names, count, ret);
+    return;
   }
+  for (size_t i = 0; i < count; i++)
+    ret[i] = (struct json_value){0};
+  for (size_t i = 0; i < members->count; i++)
+    select_member(members->items[i].name, members->items[i].value, names, count, ret);
 }

@@ -37,9 +37,10 @@ static struct slice method_read(struct jsonrpc_reader *reader, struct json_value
 static int request_read(struct jsonrpc_reader *reader, struct json_value value,
                         struct jsonrpc_request *ret) {
   struct json_value members[MEMBER_COUNT];
-  json_object_select(value, member_names, MEMBER_COUNT, members);
+  json_members_select(&reader->outline.outer, value, member_names, MEMBER_COUNT, members);
 
-  *ret = (struct jsonrpc_request){.params = {JSON_NULL, null_text}};
+  *ret = (struct jsonrpc_request){.params = {JSON_NULL, null_text},
+                                  .members = &reader->outline.inner};
   if (id_is_valid(members[MEMBER_ID])) ret->id = members[MEMBER_ID].text;
   if (!members_are_valid(members)) return JSONRPC_INVALID_REQUEST;
 
@@ -60,8 +61,10 @@ static size_t elements_count(struct json_value array) {
 }
 
 int jsonrpc_open(struct jsonrpc_reader *reader, struct slice text) {
-  *reader = (struct jsonrpc_reader){.method = BUF_INIT};
-  int err = json_parse(text, JSONRPC_DEPTH_MAX, &reader->root);
+  reader->is_batch = false;
+  reader->count = reader->taken = 0;
+  buf_init(&reader->method);
+  int err = json_parse_outline(text, JSONRPC_DEPTH_MAX, &reader->root, &reader->outline);
   if (err != ERR_OK) return err == ERR_TOO_BIG ? JSONRPC_INVALID_REQUEST : JSONRPC_PARSE_ERROR;
 
   if (reader->root.type == JSON_OBJECT) {

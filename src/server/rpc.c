@@ -323,6 +323,7 @@ static void run_all(struct session *session, struct rpc_request *rpc,
     rpc->reply.position = i;
     rpc->reply.id = request.id;
     rpc->params = request.params;
+    rpc->members = request.members;
     if (code != 0) {
       answer_invalid(&rpc->reply);
     } else {

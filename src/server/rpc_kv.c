@@ -100,7 +100,7 @@ static struct rpc_call *new_call(struct rpc_request *rpc, const struct kv_method
 
 static void run_with_key(struct rpc_request *rpc, const struct kv_method *method) {
   struct rpc_param params[] = {RPC_PARAM("key")};
-  rpc_params_find(rpc->params, params, ARRAY_LEN(params));
+  rpc_params_find(rpc, params, ARRAY_LEN(params));
   struct rpc_call *call = new_call(rpc, method, &params[0]);
   if (call != NULL) rpc_call_submit(call, rpc->session);
 }
@@ -128,7 +128,7 @@ void rpc_set(struct rpc_request *rpc) {
                                        "You are not allowed to write key ", on_set};
   struct rpc_param params[] = {RPC_PARAM("key"), RPC_PARAM("value"), RPC_PARAM("ttl")};
   uint64_t ttl_ms = 0;
-  rpc_params_find(rpc->params, params, ARRAY_LEN(params));
+  rpc_params_find(rpc, params, ARRAY_LEN(params));
   if (!value_is_there(rpc, params[1].value) || !rpc_param_ttl(rpc, &params[2], &ttl_ms)) return;
   struct rpc_call *call = new_call(rpc, &set, &params[0]);
   if (call == NULL) return;

@@ -113,7 +113,7 @@ void rpc_eventlog(struct rpc_request *rpc) {
     rpc_fail(&rpc->reply, JSONRPC_INVALID_PARAMS, SLICE("Cache is not enabled in server config"));
     return;
   }
-  rpc_params_find(rpc->params, params, ARRAY_LEN(params));
+  rpc_params_find(rpc, params, ARRAY_LEN(params));
   if (!rpc_param_filter(rpc, &params[0], &scratch, &filter)) return;
   if (!acl_may_read(rpc->session->token, filter)) {
     rpc_fail_about(&rpc->reply, JSONRPC_INVALID_PARAMS,

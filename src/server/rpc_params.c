@@ -16,13 +16,13 @@ static bool wrong(const struct rpc_request *rpc, const struct rpc_param *param, 
   return false;
 }
 
-void rpc_params_find(struct json_value params, struct rpc_param *wanted, size_t count) {
+void rpc_params_find(const struct rpc_request *rpc, struct rpc_param *wanted, size_t count) {
   struct slice names[RPC_PARAMS_MAX] = {{0}};
   struct json_value values[RPC_PARAMS_MAX];
   assert(count <= RPC_PARAMS_MAX);
   for (size_t i = 0; i < count; i++)
     names[i] = wanted[i].name;
-  json_object_select(params, names, count, values);
+  json_members_select(rpc->members, rpc->params, names, count, values);
   for (size_t i = 0; i < count; i++)
     wanted[i].value = values[i];
 }

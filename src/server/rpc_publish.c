@@ -57,7 +57,7 @@ static bool read_params(const struct rpc_request *rpc, struct buf *scratch,
   struct rpc_param params[] = {RPC_PARAM("topic"), RPC_PARAM("message"), RPC_PARAM("ttl"),
                                RPC_PARAM("timestamp")};
   int64_t timestamp_ms = 0;
-  rpc_params_find(rpc->params, params, ARRAY_LEN(params));
+  rpc_params_find(rpc, params, ARRAY_LEN(params));
   if (!rpc_param_topic(rpc, &params[0], scratch, &ret->topic) ||
       !message_is_there(rpc, params[1].value) || !rpc_param_ttl(rpc, &params[2], &ret->ttl_ms) ||
       !rpc_param_number(rpc, &params[3], 0, rpc_integer_max, &timestamp_ms)) {

@@ -232,7 +232,7 @@ void rpc_subscribe(struct rpc_request *rpc) {
   AUTO(buf) struct buf scratch = BUF_INIT;
   struct slice filter;
   struct history_wish wish;
-  rpc_params_find(rpc->params, params, ARRAY_LEN(params));
+  rpc_params_find(rpc, params, ARRAY_LEN(params));
   if (!rpc_param_filter(rpc, &params[0], &scratch, &filter) || !may_subscribe(rpc, filter) ||
       !history_parse(rpc, &params[1], &params[2], &params[3], &wish)) {
     return;

@@ -37,7 +37,7 @@ static size_t read_publishes(struct slice text) {
   size_t sum = (size_t)code;
   while (code == 0 && jsonrpc_next(&reader, &request, &code)) {
     struct json_value values[ARRAY_LEN(names)];
-    json_object_select(request.params, names, ARRAY_LEN(names), values);
+    json_members_select(request.members, request.params, names, ARRAY_LEN(names), values);
     sum += values[0].text.len + values[1].text.len;
   }
   return sum;

@@ -98,6 +98,43 @@ static void check_requests(struct jsonrpc_reader *reader, struct slice text) {
   assert(count == reader->count);
 }
 
+/* What was noted while parsing is what walking over the text finds. */
+static void check_members(const struct json_members *members) {
+  struct json_value object, name, value;
+  struct json_iter it;
+  if (members->object == NULL) return;
+  const struct json_member *last = &members->items[members->count - 1];
+  const char *end =
+      members->count > 0 ? last->value.text.ptr + last->value.text.len : members->object + 1;
+  while (*end != '}')
+    end++;
+  object = parse_ok(slice_of(members->object, (size_t)(end + 1 - members->object)));
+  json_iter_init(&it, object);
+  for (size_t i = 0; i < members->count; i++) {
+    assert(json_object_next(&it, &name, &value));
+    assert(members->items[i].name.text.ptr == name.text.ptr);
+    assert(members->items[i].name.text.len == name.text.len);
+    assert(members->items[i].value.type == value.type);
+    assert(members->items[i].value.text.ptr == value.text.ptr);
+    assert(members->items[i].value.text.len == value.text.len);
+  }
+  assert(!json_object_next(&it, &name, &value));
+}
+
+static void check_outline(struct slice text) {
+  struct json_outline outline;
+  struct json_value value, noted;
+  for (unsigned depth = 0; depth <= JSON_DEPTH_MAX; depth += 4) {
+    int err = json_parse_outline(text, depth, &noted, &outline);
+    assert(err == json_parse(text, depth, &value));
+    if (err != ERR_OK) continue;
+    assert(noted.type == value.type && noted.text.ptr == value.text.ptr &&
+           noted.text.len == value.text.len);
+    check_members(&outline.outer);
+    check_members(&outline.inner);
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct slice text = slice_of((const char *)data, size);
   if (!utf8_is_valid(text.ptr, text.len)) return 0;
@@ -109,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   assert((code == JSONRPC_PARSE_ERROR) ==
          (json_parse(text, JSONRPC_DEPTH_MAX, &value) == ERR_INVALID));
   if (json_parse(text, JSON_DEPTH_MAX, &value) == ERR_OK) check_value(value);
+  check_outline(text);
   if (code == 0) check_requests(&reader, text);
   return 0;
 }

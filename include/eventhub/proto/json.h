@@ -21,13 +21,35 @@
 #include "eventhub/base/slice.h"
 #include "eventhub/proto/json_value.h"
 
-enum { JSON_DEPTH_MAX = 64 };
+enum { JSON_DEPTH_MAX = 64, JSON_MEMBERS_MAX = 8 };
 
 /* Checks that the whole of `text` is one value with at most `max_depth` arrays and objects inside
  * each other ([] is 1, a scalar 0; max_depth itself at most JSON_DEPTH_MAX), and returns it. The
  * cost is linear and needs constant memory; it ends at the first byte that is wrong or too deep.
  * ERR_INVALID: not JSON. ERR_TOO_BIG: nested deeper, whatever follows. */
 int json_parse(struct slice text, unsigned max_depth, struct json_value *ret);
+
+struct json_member {
+  struct json_value name, value;
+};
+
+/* The members of one object as a parse has met them. */
+struct json_members {
+  const char *object; /* where its text begins; NULL: nothing is noted */
+  size_t count;
+  struct json_member items[JSON_MEMBERS_MAX];
+};
+
+/* Of an object those of the object itself and of the last member that is an object, too: enough to
+ * read a request without walking over its text again. Left out where there are more than
+ * JSON_MEMBERS_MAX. */
+struct json_outline {
+  struct json_members outer, inner;
+};
+
+/* json_parse that also notes members. They are valid as long as the text is. */
+int json_parse_outline(struct slice text, unsigned max_depth, struct json_value *ret,
+                       struct json_outline *ret_outline);
 
 /* A position inside an array or object. Only values from json_parse or an iterator may be walked;
  * others stay within their bounds, but give nonsense. */
@@ -53,5 +75,8 @@ int json_object_find(struct json_value object, struct slice key, struct json_val
  * NULL, and its type JSON_NULL, if there is none. Names must differ from each other. */
 void json_object_select(struct json_value object, const struct slice *names, size_t count,
                         struct json_value *ret);
+/* The same from `members`, if they are those of the object; they may be others, or NULL. */
+void json_members_select(const struct json_members *members, struct json_value object,
+                         const struct slice *names, size_t count, struct json_value *ret);
 
 #endif

@@ -44,6 +44,7 @@ struct jsonrpc_request {
   struct slice id;     /* JSON text as written, in the reader's text; ptr NULL if there is none */
   struct slice method; /* decoded; valid until the next jsonrpc_next or the reader's end */
   struct json_value params; /* array or object, else JSON_NULL: absent or null */
+  const struct json_members *members; /* for json_members_select with params; the reader's */
 };
 
 struct jsonrpc_reader {
@@ -54,6 +55,7 @@ struct jsonrpc_reader {
   size_t taken;
   struct json_value root;
   struct json_iter iter;
+  struct json_outline outline;
   struct buf method; /* of the current request, where its name is written with escapes */
 };
 

@@ -42,7 +42,8 @@ struct rpc_request {
   struct session *session;
   struct rpc_reply reply;
   struct json_value params;
-  uint32_t batch_size; /* 1 outside of a batch */
+  const struct json_members *members; /* of the params, where they were noted (json.h), or NULL */
+  uint32_t batch_size;                /* 1 outside of a batch */
 };
 
 /* A request that waits for the store. */

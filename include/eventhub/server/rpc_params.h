@@ -32,9 +32,8 @@ struct rpc_param {
     .name = {text, sizeof text - 1}, .value = {.type = JSON_NULL }                                 \
   }
 
-/* One walk over the params finds all, at most RPC_PARAMS_MAX. Params that are no object have none.
- */
-void rpc_params_find(struct json_value params, struct rpc_param *wanted, size_t count);
+/* Finds all of them, at most RPC_PARAMS_MAX. Params that are no object have none. */
+void rpc_params_find(const struct rpc_request *rpc, struct rpc_param *wanted, size_t count);
 
 /* A string; its text lies in the request, or in `scratch` where it has escapes. */
 bool rpc_param_string(const struct rpc_request *rpc, const struct rpc_param *param,

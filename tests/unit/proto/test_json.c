@@ -406,6 +406,79 @@ static void select_finds_several_at_once(void **state) {
     assert_null(values[i].text.ptr);
 }
 
+static void assert_noted(const struct json_members *members, const char *expected) {
+  AUTO(buf) struct buf found = BUF_INIT;
+  if (members->object != NULL) buf_append_char(&found, '{');
+  for (size_t i = 0; members->object != NULL && i < members->count; i++) {
+    buf_append_slice(&found, members->items[i].name.text);
+    buf_append_slice(&found, members->items[i].value.text);
+  }
+  assert_slice(buf_slice(&found), expected);
+}
+
+static void a_parse_notes_the_members_of_requests(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *outer, *inner;
+  } cases[] = {
+      {"{}", "{", ""},
+      {" {\"a\" : 1 , \"b\":[{\"c\":2}]} ", "{\"a\"1\"b\"[{\"c\":2}]", ""},
+      {"{\"a\":{\"b\":{\"c\":1}, \"d\":\"}\"}}", "{\"a\"{\"b\":{\"c\":1}, \"d\":\"}\"}",
+       "{\"b\"{\"c\":1}\"d\"\"}\""},
+      {"{\"a\":{\"b\":1},\"c\":{}}", "{\"a\"{\"b\":1}\"c\"{}", "{"},
+      {"{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,\"8\":1,\"9\":1}", "", ""},
+      {"[{\"a\":1}]", "", ""},
+      {"7", "", ""},
+  };
+  struct json_outline outline;
+  struct json_value value;
+  for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    assert_int_equal(json_parse_outline(slice_str(cases[i].text), 8, &value, &outline), 0);
+    assert_noted(&outline.outer, cases[i].outer);
+    assert_noted(&outline.inner, cases[i].inner);
+  }
+}
+
+static void a_parse_that_notes_refuses_the_same(void **state) {
+  (void)state;
+  static const char *const bad[] = {"",
+                                    "{",
+                                    "{\"a\"}",
+                                    "{\"a\":}",
+                                    "{\"a\":1,}",
+                                    "{,}",
+                                    "{\"a\":1}}",
+                                    "{\"a\":1 \"b\":2}",
+                                    "{\"a\":{}",
+                                    "{\"a\":[1}",
+                                    "{\"a\":{\"b\":01}}",
+                                    "{a:1}"};
+  struct json_outline outline;
+  struct json_value value;
+  for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+    assert_int_equal(json_parse_outline(slice_str(bad[i]), 8, &value, &outline), ERR_INVALID);
+  struct slice deep = SLICE("{\"a\":{\"b\":[[]]}}");
+  for (unsigned depth = 0; depth < 4; depth++)
+    assert_int_equal(json_parse_outline(deep, depth, &value, &outline), ERR_TOO_BIG);
+  assert_int_equal(json_parse_outline(deep, 4, &value, &outline), 0);
+}
+
+static void members_are_selected_from_what_was_noted(void **state) {
+  (void)state;
+  static const struct slice names[] = {SLICE_INIT("b"), SLICE_INIT("none")};
+  struct json_outline outline;
+  struct json_value value, values[2], params;
+  struct slice text = SLICE("{\"params\":{\"b\":1,\"\\u0062\":2}}");
+  assert_int_equal(json_parse_outline(text, 8, &value, &outline), 0);
+  assert_int_equal(json_object_find(value, SLICE("params"), &params), 0);
+  const struct json_members *sources[] = {&outline.inner, &outline.outer, NULL};
+  for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+    json_members_select(sources[i], params, names, 2, values);
+    assert_slice(values[0].text, "2");
+    assert_null(values[1].text.ptr);
+  }
+}
+
 static void get_finds_nothing_in_other_types(void **state) {
   (void)state;
   struct json_value value;
@@ -430,6 +503,9 @@ int main(void) {
       cmocka_unit_test(empty_containers_and_scalars_have_no_members),
       cmocka_unit_test(get_finds_the_last_of_equal_names),
       cmocka_unit_test(get_compares_names_decoded),
+      cmocka_unit_test(a_parse_notes_the_members_of_requests),
+      cmocka_unit_test(a_parse_that_notes_refuses_the_same),
+      cmocka_unit_test(members_are_selected_from_what_was_noted),
       cmocka_unit_test(select_finds_several_at_once),
       cmocka_unit_test(get_finds_nothing_in_other_types),
   };

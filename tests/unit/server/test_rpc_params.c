@@ -42,9 +42,9 @@ static int tear_down(void **state) {
 /* The parameter `p` of these params. */
 static struct rpc_param find(const char *params) {
   struct rpc_param param = RPC_PARAM("p");
-  struct json_value value;
-  assert_int_equal(json_parse(slice_str(params), 8, &value), 0);
-  rpc_params_find(value, &param, 1);
+  struct rpc_request request = {0};
+  assert_int_equal(json_parse(slice_str(params), 8, &request.params), 0);
+  rpc_params_find(&request, &param, 1);
   return param;
 }
 
@@ -79,9 +79,9 @@ static void the_last_of_the_same_name_counts(void **state) {
 static void one_walk_finds_all(void **state) {
   (void)state;
   struct rpc_param params[] = {RPC_PARAM("a"), RPC_PARAM("b"), RPC_PARAM("c")};
-  struct json_value value;
-  assert_int_equal(json_parse(SLICE("{\"c\":3,\"x\":0,\"a\":1}"), 8, &value), 0);
-  rpc_params_find(value, params, 3);
+  struct rpc_request request = {0};
+  assert_int_equal(json_parse(SLICE("{\"c\":3,\"x\":0,\"a\":1}"), 8, &request.params), 0);
+  rpc_params_find(&request, params, 3);
   assert_true(slice_equal(params[0].value.text, SLICE("1")));
   assert_int_equal(params[1].value.type, JSON_NULL);
   assert_true(slice_equal(params[2].value.text, SLICE("3")));
