@@ -91,6 +91,7 @@ static void update_gauges(struct worker *worker) {
 static void on_turn_end(void *context) {
   struct worker *worker = context;
   store_client_flush(&worker->client);
+  mailbox_drain(&worker->loop.mailbox); /* answers that are there already leave with this turn */
   if (worker->is_going_deaf) {
     worker->is_going_deaf = false;
     enter_phase(worker, WORKER_DEAF);

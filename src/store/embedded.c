@@ -146,6 +146,7 @@ static void embedded_free(struct store_backend *backend) {
 
 static const struct store_backend_ops embedded_ops = {
     .name = "embedded",
+    .is_shared = true,
     .open = embedded_open,
     .run = {[STORE_PUBLISH] = run_publish,
             [STORE_READ_LOG] = run_read_log,

@@ -3,8 +3,8 @@
 
 /*
  * What stands behind the store: a table of functions over a struct that embeds store_backend first.
- * All but open and free run on the store thread, and so do the calls that a backend makes into the
- * store.
+ * All but open and free run in turns of the store, one at a time, and so do the calls that a
+ * backend makes into the store. Turns are the store thread's, unless the backend is shared.
  *
  * A backend ends each request with one store_finish: within the call, in end_of_turn, or later
  * (Redis). It hands a message to the subscribers with store_dispatch in the same step in which the
@@ -39,6 +39,10 @@ typedef void store_run_fn(struct store_backend *backend, struct store_request *r
 
 struct store_backend_ops {
   const char *name;
+  /* Its turns may run on any thread, one at a time: it finishes every request within its turn, and
+   * uses neither store_loop nor start and stop. So a worker that has requests runs them itself, and
+   * nobody has to be woken for them. */
+  bool is_shared;
   /* On the thread of store_start, before the store thread exists: loads, may take its time. 0 or an
    * error, which ends the start. NULL: nothing to do. */
   int (*open)(struct store_backend *backend);

@@ -2,11 +2,12 @@
 #define EVENTHUB_STORE_STORE_H
 
 /*
- * The store: one thread that sequences every publish, keeps the eventlog and the key/value store,
- * and hands messages to the workers that have subscribers for them. What stands behind it (memory,
- * a journal, Redis) is a backend; see backend.h.
+ * The store sequences every publish, keeps the eventlog and the key/value store, and hands messages
+ * to the workers that have subscribers for them. What stands behind it (memory, a journal, Redis)
+ * is a backend; see backend.h. Its turns run on a thread of its own, or, where the backend is
+ * shared, on that of whoever asks (store.c): one at a time in any case.
  *
- *   worker thread                  store thread                    worker thread
+ *   worker thread                  turn of the store               worker thread
  *
  *   store_submit(request) x n
  *   store_client_flush
@@ -159,9 +160,9 @@ struct store_client {
   void *context;
   unsigned worker;                     /* its bit in the trie */
   struct mail *first, *last;           /* submitted and not flushed; client's thread */
-  struct store_batch *batch;           /* what the store thread fills this turn */
-  struct store_batch *spare;           /* store thread: used batches to fill again */
-  _Atomic(struct store_batch *) empty; /* used batches on their way back to the store thread */
+  struct store_batch *batch;           /* what the store fills this turn */
+  struct store_batch *spare;           /* the store: used batches to fill again */
+  _Atomic(struct store_batch *) empty; /* used batches on their way back to the store */
 };
 
 struct store_config {

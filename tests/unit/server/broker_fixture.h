@@ -33,6 +33,7 @@ struct broker_fixture {
   struct option_fixture options;
   struct broker broker;
   struct store_backend *backend; /* the store's */
+  struct store_backend_ops ops;  /* the embedded backend's, with turns of its own */
   int phase_fd;
 };
 
@@ -51,6 +52,9 @@ static inline void init_store(struct broker_fixture *fixture) {
                                 .default_ttl_ms = options->default_cache_ttl_s * 1000};
   struct broker *broker = &fixture->broker;
   fixture->backend = embedded_new(&config);
+  fixture->ops = *fixture->backend->ops;
+  fixture->ops.is_shared = false;
+  fixture->backend->ops = &fixture->ops;
   broker->trie = topic_trie_new();
   broker->store = store_new_with(fixture->backend, broker->trie);
   assert_non_null(broker->store);
