@@ -150,7 +150,7 @@ static uint32_t slack_ms(const struct deadline_list *list) {
 
 /* Milliseconds to sleep, -1 for as long as nothing happens. */
 static int sleep_ms(struct loop *loop) {
-  if (loop->again_count > 0) return 0;
+  if (loop->again_count > 0 || loop->is_hurried) return 0;
   uint64_t earliest = UINT64_MAX;
   LIST_FOREACH (link, &loop->deadline_lists) {
     struct deadline_list *list = container_of(link, struct deadline_list, link);
@@ -200,16 +200,20 @@ static void run_turn(struct loop *loop) {
   int count = wait_for_events(loop, events);
   loop->turn_start_ns = clock_monotonic_ns();
   loop->now_ms = loop->turn_start_ns / 1000000;
-  size_t again = loop->again_count;
+  loop->is_hurried = false;
+  run_again(loop, loop->again_count);
   for (int i = 0; i < count; i++) {
     struct loop_io *io = events[i].data.ptr;
     io->on_ready(io, events[i].events);
   }
-  run_again(loop, again);
   mailbox_drain(&loop->mailbox);
   expire_deadlines(loop);
   if (loop->on_turn_end != NULL) loop->on_turn_end(loop->context);
   account_turn(loop);
+}
+
+bool loop_is_late(const struct loop *loop) {
+  return clock_monotonic_ns() - loop->turn_start_ns > LOOP_SHARE_NS;
 }
 
 void loop_adopt(struct loop *loop) {

@@ -39,8 +39,8 @@ static int request_read(struct jsonrpc_reader *reader, struct json_value value,
   struct json_value members[MEMBER_COUNT];
   json_members_select(&reader->outline.outer, value, member_names, MEMBER_COUNT, members);
 
-  *ret = (struct jsonrpc_request){.params = {JSON_NULL, null_text},
-                                  .members = &reader->outline.inner};
+  *ret =
+      (struct jsonrpc_request){.params = {JSON_NULL, null_text}, .members = &reader->outline.inner};
   if (id_is_valid(members[MEMBER_ID])) ret->id = members[MEMBER_ID].text;
   if (!members_are_valid(members)) return JSONRPC_INVALID_REQUEST;
 

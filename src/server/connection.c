@@ -11,6 +11,7 @@
 
 #include "eventhub/base/buf.h"
 #include "eventhub/base/cleanup.h"
+#include "eventhub/base/clock.h"
 #include "eventhub/base/err.h"
 #include "eventhub/base/mem.h"
 #include "eventhub/proto/sse.h"
@@ -19,6 +20,7 @@
 enum {
   CLOSE_TIMEOUT_MS = 10000, /* for the peer to read what is queued and to send its close frame */
   LINGER_TIMEOUT_MS = 4000, /* after that, for the peer to close its end of the connection */
+  FLUSH_STEP = 16,          /* connections between two looks at the clock */
   OUTPUT_PAUSE_BYTES = 256 * 1024, /* waiting for a blocked client: read no more of its requests */
   CLOSE_REASON_MAX = WS_CONTROL_MAX - 2
 };
@@ -108,6 +110,7 @@ void connection_pool_init(struct connection_pool *pool, struct loop *loop,
   pool->metrics = metrics;
   pool->handler = handler;
   pool->context = context;
+  pool->flush_ns = LOOP_SHARE_NS;
   pool->recv_buffer = x_malloc(CONNECTION_RECV_SIZE);
   chunk_arena_init(&pool->arena);
   deadline_list_add(loop, &pool->handshakes, limits->handshake_timeout_ms, on_handshake_due, pool);
@@ -133,6 +136,7 @@ void connection_pool_done(struct connection_pool *pool) {
   for (uint32_t i = 0; i < pool->slot_count; i++) {
     if (pool->slots[i] != NULL) connection_drop(pool->slots[i]);
   }
+  pool->flush_ns = UINT64_MAX;
   connection_pool_flush(pool);
   deadline_list_remove(&pool->handshakes);
   deadline_list_remove(&pool->pings);
@@ -204,15 +208,25 @@ static void bury(struct connection *connection) {
   pool->dead = connection;
 }
 
+static void flush_first(struct connection_pool *pool) {
+  struct connection *connection = pool->dirty;
+  pool->dirty = connection->next_dirty;
+  connection->is_dirty = false;
+  if (connection->state == CONNECTION_CLOSED) {
+    bury(connection);
+  } else {
+    send_queued(connection);
+  }
+}
+
 void connection_pool_flush(struct connection_pool *pool) {
+  uint64_t start_ns = pool->dirty != NULL ? clock_monotonic_ns() : 0;
   while (pool->dirty != NULL) {
-    struct connection *connection = pool->dirty;
-    pool->dirty = connection->next_dirty;
-    connection->is_dirty = false;
-    if (connection->state == CONNECTION_CLOSED) {
-      bury(connection);
-    } else {
-      send_queued(connection);
+    for (int i = 0; i < FLUSH_STEP && pool->dirty != NULL; i++)
+      flush_first(pool);
+    if (pool->dirty != NULL && clock_monotonic_ns() - start_ns > pool->flush_ns) {
+      loop_hurry(pool->loop);
+      break;
     }
   }
   free_dead(pool);

@@ -171,6 +171,10 @@ static bool read_once(struct connection *connection) {
 }
 
 static void read_input(struct connection *connection) {
+  if (loop_is_late(connection->pool->loop)) {
+    loop_again(connection->pool->loop, &connection->io);
+    return;
+  }
   if (connection->pending_input != NULL) feed(connection, NULL, 0);
   for (int i = 0; i < CONNECTION_READS_PER_TURN; i++) {
     if (connection->state == CONNECTION_CLOSED || connection->pauses != 0) return;

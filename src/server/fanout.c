@@ -356,29 +356,34 @@ static void push_to_members(struct fanout_group *group, const struct span *frame
   chunk_unref(frames->chunk);
 }
 
-static void deliver_to_group(struct fanout *fanout, struct fanout_group *group,
-                             struct message *const *messages, size_t count) {
+static size_t deliver_to_group(struct fanout *fanout, struct fanout_group *group,
+                               struct message *const *messages, size_t count) {
   struct slice id = group_id(group);
+  size_t pushes = 0;
   for (size_t at = 0; at < count && group->count > 0;) {
     struct span frames;
     size_t taken =
         encoder_run(&fanout->encoder, group_form(group), id, messages + at, count - at, &frames);
     metrics_add(fanout->pool->metrics, METRIC_MESSAGES_DELIVERED, (uint64_t)taken * group->count);
     push_to_members(group, &frames);
+    pushes += group->count;
     at += taken;
   }
+  return pushes;
 }
 
-void fanout_deliver(struct fanout *fanout, const struct delivery *delivery) {
+size_t fanout_deliver(struct fanout *fanout, const struct delivery *delivery) {
+  size_t pushes = 0;
   for (uint32_t i = 0; i < delivery->filter_count; i++) {
     struct fanout_filter *filter = find_filter(fanout, delivery->filters[i]);
     if (filter == NULL) continue;
     if (!list_is_empty(&filter->holds)) keep_for_holds(filter, delivery);
     LIST_FOREACH (link, &filter->groups) {
       struct fanout_group *group = container_of(link, struct fanout_group, link);
-      deliver_to_group(fanout, group, delivery->messages, delivery->message_count);
+      pushes += deliver_to_group(fanout, group, delivery->messages, delivery->message_count);
     }
   }
+  return pushes;
 }
 
 void fanout_send(struct fanout *fanout, struct subscription *subscription,

@@ -16,7 +16,11 @@
 #include "eventhub/server/session.h"
 #include "eventhub/server/watch.h"
 
-enum { SPREAD_TICK_MS = 10, DELAY_WINDOW_MS = 15000 };
+enum {
+  SPREAD_TICK_MS = 10,
+  DELAY_WINDOW_MS = 15000,
+  TURN_WORK = 16384 /* deliveries of a turn (store_client_run): about a millisecond */
+};
 
 static void enter_phase(struct worker *worker, enum worker_phase phase) {
   atomic_store(&worker->phase, phase);
@@ -69,9 +73,9 @@ static void on_store_done(struct store_request *request, void *context) {
   }
 }
 
-static void on_store_deliver(const struct delivery *delivery, void *context) {
+static size_t on_store_deliver(const struct delivery *delivery, void *context) {
   struct worker *worker = context;
-  fanout_deliver(&worker->fanout, delivery);
+  return fanout_deliver(&worker->fanout, delivery);
 }
 
 static const struct store_callbacks callbacks = {.on_done = on_store_done,
@@ -92,6 +96,7 @@ static void on_turn_end(void *context) {
   struct worker *worker = context;
   store_client_flush(&worker->client);
   mailbox_drain(&worker->loop.mailbox); /* answers that are there already leave with this turn */
+  if (!store_client_run(&worker->client, TURN_WORK)) loop_hurry(&worker->loop);
   if (worker->is_going_deaf) {
     worker->is_going_deaf = false;
     enter_phase(worker, WORKER_DEAF);
@@ -247,6 +252,7 @@ int worker_init(struct worker *worker, struct broker *broker, unsigned index, in
   deadline_list_add(&worker->loop, &worker->spread_list, SPREAD_TICK_MS, on_spread_tick, worker);
   store_client_init(&worker->client, broker->store, index, &worker->loop.mailbox, &callbacks,
                     worker);
+  store_client_pace(&worker->client);
   return listener_start(&worker->listener, &worker->loop, slice_str(options->listen_address),
                         (uint16_t)options->listen_port, on_accept, worker);
 }
@@ -261,9 +267,12 @@ int worker_start(struct worker *worker) {
 /* Until nothing is with the store any more. It is stopped: what an answer makes us ask is refused
  * at once, and deliveries are seen by nobody. */
 static void settle_store(struct worker *worker) {
+  size_t came;
   do {
     store_client_flush(&worker->client);
-  } while (mailbox_drain(&worker->loop.mailbox) > 0);
+    came = mailbox_drain(&worker->loop.mailbox);
+    store_client_run(&worker->client, SIZE_MAX);
+  } while (came > 0);
 }
 
 void worker_done(struct worker *worker) {

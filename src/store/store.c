@@ -352,6 +352,10 @@ void store_client_flush(struct store_client *client) {
   }
 }
 
+void store_client_pace(struct store_client *client) {
+  client->is_paced = true;
+}
+
 void store_client_done(struct store_client *client) {
   store_batch_free_all(client);
 }

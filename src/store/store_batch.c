@@ -38,21 +38,39 @@ static void *reserve(void *items, uint32_t *cap, uint32_t count, uint32_t more, 
   return x_realloc(items, room * size);
 }
 
-static void run_delivery(struct store_client *client, struct store_batch *batch,
-                         const struct store_event *event) {
-  struct message **messages = batch->messages + event->first_message;
+/* How many of the messages make a slice. */
+static uint32_t slice_count(struct message *const *messages, uint32_t count) {
+  uint32_t most = count < STORE_SLICE_MESSAGES ? count : STORE_SLICE_MESSAGES;
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < most; i++) {
+    bytes += message_size(messages[i]);
+    if (bytes > STORE_SLICE_BYTES) return i + 1;
+  }
+  return most;
+}
+
+/* Runs the next slice of the delivery. */
+static size_t run_slice(struct store_client *client, struct store_batch *batch,
+                        const struct store_event *event) {
+  struct message **messages = batch->messages + event->first_message + batch->next_message;
+  uint32_t count = slice_count(messages, event->message_count - batch->next_message);
   struct delivery delivery = {.filters = batch->filters + event->first_filter,
                               .messages = messages,
                               .filter_count = event->filter_count,
-                              .message_count = event->message_count};
-  client->callbacks.on_deliver(&delivery, client->context);
-  for (uint32_t i = 0; i < event->message_count; i++)
+                              .message_count = count};
+  size_t work = client->callbacks.on_deliver(&delivery, client->context);
+  for (uint32_t i = 0; i < count; i++)
     message_unref(messages[i]);
+  batch->next_message += count;
+  if (batch->next_message < event->message_count) return work;
+  batch->next_message = 0;
+  batch->next_event++;
+  return work;
 }
 
 static void give_back(struct store_client *client, struct store_batch *batch) {
   batch->event_count = batch->filter_count = batch->message_count = 0;
-  batch->open = 0;
+  batch->open = batch->next_event = 0;
   if (held_bytes(batch) > STORE_BATCH_KEEP_BYTES) {
     free_batch(batch);
     return;
@@ -62,19 +80,46 @@ static void give_back(struct store_client *client, struct store_batch *batch) {
                                                 memory_order_release, memory_order_relaxed)) {}
 }
 
-static void run_batch(struct mail *mail, void *context) {
+/* Up to `work`; answers how much it was. */
+static size_t run_batch(struct store_client *client, struct store_batch *batch, size_t work) {
+  size_t done = 0;
+  while (batch->next_event < batch->event_count && done < work) {
+    const struct store_event *event = &batch->events[batch->next_event];
+    if (event->request == NULL) {
+      done += run_slice(client, batch, event) + 1;
+      continue;
+    }
+    batch->next_event++;
+    client->callbacks.on_done(event->request, client->context);
+    done += STORE_ANSWER_WORK;
+  }
+  return done;
+}
+
+bool store_client_run(struct store_client *client, size_t work) {
+  while (client->arrived != NULL && work > 0) {
+    struct store_batch *batch = client->arrived;
+    size_t done = run_batch(client, batch, work);
+    work -= done < work ? done : work;
+    if (batch->next_event < batch->event_count) return false;
+    client->arrived = batch->next;
+    give_back(client, batch);
+  }
+  return client->arrived == NULL;
+}
+
+static void on_batch(struct mail *mail, void *context) {
   (void)context;
   struct store_batch *batch = container_of(mail, struct store_batch, mail);
   struct store_client *client = batch->client;
-  for (uint32_t i = 0; i < batch->event_count; i++) {
-    const struct store_event *event = &batch->events[i];
-    if (event->request != NULL) {
-      client->callbacks.on_done(event->request, client->context);
-    } else {
-      run_delivery(client, batch, event);
-    }
+  batch->next = NULL;
+  if (client->arrived == NULL) {
+    client->arrived = batch;
+  } else {
+    client->last_arrived->next = batch;
   }
-  give_back(client, batch);
+  client->last_arrived = batch;
+  if (!client->is_paced) store_client_run(client, SIZE_MAX);
 }
 
 /* Takes over what the client has handed back, as far as it is worth keeping. */
@@ -94,7 +139,7 @@ static struct store_batch *take_batch(struct store_client *client) {
   struct store_batch *batch = client->spare;
   if (batch == NULL) {
     batch = x_calloc(1, sizeof *batch);
-    batch->mail.deliver = run_batch;
+    batch->mail.deliver = on_batch;
     batch->client = client;
   } else {
     client->spare = batch->next;

@@ -50,9 +50,10 @@ static void on_done(struct store_request *request, void *context) {
   worker->free[worker->free_count++] = (uint32_t)(request - worker->requests);
 }
 
-static void on_deliver(const struct delivery *delivery, void *context) {
+static size_t on_deliver(const struct delivery *delivery, void *context) {
   struct worker *worker = context;
   worker->delivered += delivery->message_count;
+  return 1;
 }
 
 static void wait_mail(struct worker *worker, int timeout_ms) {

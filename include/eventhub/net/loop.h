@@ -6,8 +6,11 @@
  *
  * A turn of the loop:
  *
- *   epoll_wait -> on_ready of each descriptor -> ios asked for again -> mailbox -> deadlines ->
- * on_turn_end
+ *   epoll_wait -> ios asked for again -> on_ready of each descriptor -> mailbox -> deadlines
+ *              -> on_turn_end
+ *
+ * Nobody may keep the others waiting: work that can be cut short is, when the turn is late, and
+ * goes on in the next one, before what is new (loop_again, loop_hurry).
  *
  * Everything that can wait until the end of the turn (writes, frees, posts to other threads)
  * belongs in on_turn_end: that is where the work of many events becomes one system call per
@@ -60,9 +63,13 @@ struct deadline_list {
   void *context;
 };
 
+/* Reading and handling have this much of a turn, sending as much again. */
+enum { LOOP_SHARE_NS = 1000 * 1000 };
+
 struct loop {
   int epoll_fd;
   bool stopping;
+  bool is_hurried; /* the next turn does not sleep */
   pthread_t owner;
   uint64_t now_ms; /* monotonic, read once a turn */
   uint64_t turn_start_ns;
@@ -97,6 +104,13 @@ void loop_remove(struct loop *loop, struct loop_io *io);
 /* Calls on_ready with EPOLLIN once more in the next turn, which then does not sleep: for an
  * edge-triggered io whose work was cut short for fairness or back-pressure. */
 void loop_again(struct loop *loop, struct loop_io *io);
+
+/* The next turn does not sleep: on_turn_end has left something for it. */
+static inline void loop_hurry(struct loop *loop) {
+  loop->is_hurried = true;
+}
+/* Has this turn lasted so long that what can wait should? Reads the clock. */
+bool loop_is_late(const struct loop *loop);
 
 void deadline_list_add(struct loop *loop, struct deadline_list *list, uint32_t timeout_ms,
                        deadline_fn *on_expired, void *context);

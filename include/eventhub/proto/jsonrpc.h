@@ -43,7 +43,7 @@ enum jsonrpc_code {
 struct jsonrpc_request {
   struct slice id;     /* JSON text as written, in the reader's text; ptr NULL if there is none */
   struct slice method; /* decoded; valid until the next jsonrpc_next or the reader's end */
-  struct json_value params; /* array or object, else JSON_NULL: absent or null */
+  struct json_value params;           /* array or object, else JSON_NULL: absent or null */
   const struct json_members *members; /* for json_members_select with params; the reader's */
 };
 

@@ -112,8 +112,10 @@ struct connection_pool {
   uint32_t *free_slots;
   uint32_t free_count;
   uint32_t open_count;
-  struct connection *dirty; /* to flush at the end of the turn */
-  struct connection *dead;  /* to free at the end of the turn */
+  struct connection *dirty; /* to flush at the end of the turn, the oldest first */
+  struct connection *last_dirty;
+  uint64_t flush_ns;       /* that sending may take of a turn */
+  struct connection *dead; /* to free at the end of the turn */
   char *recv_buffer;
   struct ws_inflater *inflater; /* for all connections; NULL before the first use */
   struct ws_deflater *deflater;
@@ -156,8 +158,9 @@ void connection_pool_init(struct connection_pool *pool, struct loop *loop,
                           const struct connection_handler *handler, void *context);
 /* Closes what is still open, without ceremony. */
 void connection_pool_done(struct connection_pool *pool);
-/* Belongs at the end of each turn: sends what the turn has queued, one system call per connection,
- * and frees what it has closed. */
+/* Belongs at the end of each turn: sends what is queued, one system call per connection, and frees
+ * what was closed. Where that takes too long the rest is left for the next turn, which does not
+ * sleep. */
 void connection_pool_flush(struct connection_pool *pool);
 /* Made with the first use. */
 struct ws_deflater *connection_pool_deflater(struct connection_pool *pool);
@@ -217,9 +220,15 @@ void connection_overflow(struct connection *connection);
 
 static inline void connection_mark_dirty(struct connection *connection) {
   if (connection->is_dirty) return;
+  struct connection_pool *pool = connection->pool;
   connection->is_dirty = true;
-  connection->next_dirty = connection->pool->dirty;
-  connection->pool->dirty = connection;
+  connection->next_dirty = NULL;
+  if (pool->dirty == NULL) {
+    pool->dirty = connection;
+  } else {
+    pool->last_dirty->next_dirty = connection;
+  }
+  pool->last_dirty = connection;
 }
 
 static inline void connection_push(struct connection *connection, const struct span *frames) {

@@ -107,8 +107,9 @@ struct slice subscription_id(const struct subscription *subscription);
 
 /* Queues the messages for every live subscription of the delivery's filters. A gap (message.h) is
  * one of them and keeps its place: live subscriptions get it as a notification, held ones later,
- * and those that catch up not at all, since their history says by itself whether it is whole. */
-void fanout_deliver(struct fanout *fanout, const struct delivery *delivery);
+ * and those that catch up not at all, since their history says by itself whether it is whole.
+ * Answers how often something was queued. */
+size_t fanout_deliver(struct fanout *fanout, const struct delivery *delivery);
 /* Queues messages for one subscription, in whatever state. */
 void fanout_send(struct fanout *fanout, struct subscription *subscription,
                  struct message *const *messages, size_t count);

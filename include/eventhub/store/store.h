@@ -142,10 +142,12 @@ struct delivery {
   uint32_t message_count;
 };
 
-/* Run on the client's thread, while it drains its mailbox. May submit further requests. */
+/* Run on the client's thread, while it drains its mailbox or, where it is paced, in
+ * store_client_run. May submit further requests. */
 struct store_callbacks {
   void (*on_done)(struct store_request *request, void *context);
-  void (*on_deliver)(const struct delivery *delivery, void *context);
+  /* Answers how much work it was: about the number of subscribers. */
+  size_t (*on_deliver)(const struct delivery *delivery, void *context);
 };
 
 /*
@@ -158,12 +160,16 @@ struct store_client {
   struct mailbox *mailbox;
   struct store_callbacks callbacks;
   void *context;
-  unsigned worker;                     /* its bit in the trie */
-  struct mail *first, *last;           /* submitted and not flushed; client's thread */
+  unsigned worker;           /* its bit in the trie */
+  struct mail *first, *last; /* submitted and not flushed; client's thread */
+  bool is_paced;             /* client's thread, as what has come and was not run: */
+  struct store_batch *arrived, *last_arrived;
   struct store_batch *batch;           /* what the store fills this turn */
   struct store_batch *spare;           /* the store: used batches to fill again */
   _Atomic(struct store_batch *) empty; /* used batches on their way back to the store */
 };
+
+enum { STORE_ANSWER_WORK = 8 };
 
 struct store_config {
   bool log_enabled;
@@ -187,6 +193,11 @@ void store_client_init(struct store_client *client, struct store *store, unsigne
 void store_submit(struct store_client *client, struct store_request *request);
 void store_client_flush(struct store_client *client);
 void store_client_done(struct store_client *client);
+/* From now on what comes waits for store_client_run. */
+void store_client_pace(struct store_client *client);
+/* Runs callbacks for what has come, until about `work` is done: one for a subscriber that a message
+ * is queued for, STORE_ANSWER_WORK for an answer. False: there is more. */
+bool store_client_run(struct store_client *client, size_t work);
 
 /* All zero but op. */
 void store_request_init(struct store_request *request, enum store_op op);

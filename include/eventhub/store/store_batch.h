@@ -32,7 +32,7 @@ struct store_event {
 struct store_batch {
   struct mail mail;
   struct store_client *client;
-  struct store_batch *next; /* on the way back, and spare */
+  struct store_batch *next; /* arrived, on the way back, or spare */
   struct store_event *events;
   struct filter_ref *filters;
   struct message **messages;
@@ -41,11 +41,15 @@ struct store_batch {
   uint32_t message_count, message_cap;
   uint32_t open;       /* 1 + index of the delivery that may still grow; 0 = none */
   uint64_t open_match; /* the dispatcher's name of the match it was opened for */
+  uint32_t next_event; /* the first that was not run; of its messages so many were: */
+  uint32_t next_message;
 };
 
 enum {
   STORE_BATCH_KEEP_BYTES = 256 * 1024, /* a batch that grew beyond is freed after its turn */
-  STORE_BATCH_KEEP_COUNT = 4           /* spare batches per client */
+  STORE_BATCH_KEEP_COUNT = 4,          /* spare batches per client */
+  STORE_SLICE_MESSAGES = 64,           /* of a delivery that are run at once */
+  STORE_SLICE_BYTES = 64 * 1024
 };
 
 /* Store thread. All of them take a batch from the spares, or a new one, where the client has none

@@ -179,6 +179,32 @@ static void a_turn_with_somebody_to_call_again_does_not_sleep(void **state) {
   probe_close(&probe);
 }
 
+static void a_turn_in_a_hurry_does_not_sleep(void **state) {
+  (void)state;
+  loop_hurry(&fixture->loop);
+  turn_and_wait(&fixture->loop);
+  assert_record(".");
+  assert_false(fixture->loop.is_hurried);
+}
+
+static void be_late(struct probe *probe) {
+  (void)probe;
+  assert_false(loop_is_late(&fixture->loop));
+  struct timespec pause = {.tv_nsec = 2 * LOOP_SHARE_NS};
+  nanosleep(&pause, NULL);
+  assert_true(loop_is_late(&fixture->loop));
+}
+
+static void a_turn_that_lasts_is_late(void **state) {
+  (void)state;
+  struct probe probe;
+  probe_open(&probe, 'a', 1);
+  probe.then = be_late;
+  turn(&fixture->loop);
+  assert_record("a.");
+  probe_close(&probe);
+}
+
 static void who_was_removed_is_not_called_again(void **state) {
   (void)state;
   struct probe first, second;
@@ -229,7 +255,7 @@ static void on_deadline(struct deadline *deadline, void *context) {
   note('d');
 }
 
-static void a_turn_is_events_then_again_then_mail_then_deadlines(void **state) {
+static void a_turn_is_again_then_events_then_mail_then_deadlines(void **state) {
   (void)state;
   struct letter letter = {.mail = {.deliver = on_letter}, .letter = 'm'};
   struct deadline_list list;
@@ -243,7 +269,7 @@ static void a_turn_is_events_then_again_then_mail_then_deadlines(void **state) {
   probe_open(&ready, 'r', 1);
   loop_again(&fixture->loop, &again.io);
   turn_and_wait(&fixture->loop);
-  assert_record("ramd.");
+  assert_record("armd.");
   assert_true(fixture->loop.busy_ns > 0);
   assert_true(fixture->loop.longest_ns > 0 && fixture->loop.longest_ns <= fixture->loop.busy_ns);
   probe_close(&ready);
@@ -290,9 +316,11 @@ int main(void) {
       LOOP_TEST(what_removes_itself_is_freed_at_the_end_of_the_turn),
       LOOP_TEST(who_asks_again_is_called_once_in_the_next_turn),
       LOOP_TEST(a_turn_with_somebody_to_call_again_does_not_sleep),
+      LOOP_TEST(a_turn_in_a_hurry_does_not_sleep),
+      LOOP_TEST(a_turn_that_lasts_is_late),
       LOOP_TEST(who_was_removed_is_not_called_again),
       LOOP_TEST(many_ask_again),
-      LOOP_TEST(a_turn_is_events_then_again_then_mail_then_deadlines),
+      LOOP_TEST(a_turn_is_again_then_events_then_mail_then_deadlines),
       LOOP_TEST(mail_from_another_thread_wakes_the_loop),
       LOOP_TEST(the_turn_that_stops_the_loop_runs_to_its_end),
   };

@@ -46,7 +46,8 @@ static inline void turn(struct loop *loop) {
 /* Is there anything that a turn would do now? Deadlines apart. */
 static inline bool has_work(struct loop *loop) {
   struct pollfd fd = {.fd = loop->epoll_fd, .events = POLLIN};
-  return loop->again_count > 0 || atomic_load(&loop->mailbox.head) != NULL || poll(&fd, 1, 0) > 0;
+  return loop->again_count > 0 || loop->is_hurried || atomic_load(&loop->mailbox.head) != NULL ||
+         poll(&fd, 1, 0) > 0;
 }
 
 #endif

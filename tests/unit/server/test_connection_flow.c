@@ -165,6 +165,40 @@ static void a_burst_is_no_stall_where_the_reader_has_caught_up(void **state) {
   assert_int_equal(received, sent);
 }
 
+static int count_unsent(struct connection *const *connections, int count) {
+  int unsent = 0;
+  for (int i = 0; i < count; i++)
+    unsent += !out_queue_is_empty(&connections[i]->out);
+  return unsent;
+}
+
+/* Sending is cut short where it takes long. Who was first is served first, also before what is
+ * queued meanwhile. */
+static void a_long_flush_goes_on_in_the_next_turn(void **state) {
+  (void)state;
+  enum { PEERS = 40, STEP = 16 };
+  static struct peer peers[PEERS];
+  struct connection *connections[PEERS];
+  for (int i = 0; i < PEERS; i++)
+    connections[i] = peer_connect_ws(&peers[i], &fixture);
+  for (int i = 0; i < PEERS; i++)
+    send_numbered(connections[i], 0, SMALL);
+  fixture.pool.flush_ns = 0;
+  connection_pool_flush(&fixture.pool);
+  assert_true(fixture.loop.is_hurried);
+  assert_int_equal(count_unsent(connections, STEP), 0);
+  assert_int_equal(count_unsent(connections, PEERS), PEERS - STEP);
+  send_numbered(connections[0], 1, SMALL);
+  connection_pool_flush(&fixture.pool);
+  assert_int_equal(count_unsent(connections, PEERS), PEERS - 2 * STEP + 1);
+  assert_int_equal(count_unsent(connections, 1), 1);
+  settle(&fixture);
+  assert_int_equal(count_unsent(connections, PEERS), 0);
+  assert_false(fixture.loop.is_hurried);
+  for (int i = 0; i < PEERS; i++)
+    peer_close(&peers[i]);
+}
+
 static void one_that_reads_slowly_but_reads_gets_everything(void **state) {
   (void)state;
   struct connection *connection = connect_narrow();
@@ -358,6 +392,7 @@ int main(void) {
       POOL_TEST(a_stalled_reader_is_closed_after_whole_frames),
       POOL_TEST(a_stalled_reader_gets_the_whole_answer_to_its_handshake),
       POOL_TEST(a_stalled_reader_that_never_reads_again_is_dropped_in_time),
+      POOL_TEST(a_long_flush_goes_on_in_the_next_turn),
       POOL_TEST(a_burst_is_no_stall_where_the_socket_takes_it),
       POOL_TEST(a_burst_is_no_stall_where_the_reader_has_caught_up),
       POOL_TEST(one_that_reads_slowly_but_reads_gets_everything),

@@ -38,15 +38,16 @@ static inline void asker_on_done(struct store_request *request, void *context) {
   asker_note(asker, &"PRGSDWUB"[request->op], 1);
 }
 
-static inline void asker_on_deliver(const struct delivery *delivery, void *context) {
+static inline size_t asker_on_deliver(const struct delivery *delivery, void *context) {
   struct asker *asker = context;
   asker_note(asker, "(", 1);
   for (uint32_t i = 0; i < delivery->message_count; i++) {
     struct slice payload = message_payload(delivery->messages[i]);
-    asker_note(asker, payload.ptr, payload.len);
+    asker_note(asker, payload.ptr, payload.len < 16 ? payload.len : 16);
   }
   asker_note(asker, ")", 1);
   asker->deliveries += delivery->message_count;
+  return delivery->message_count;
 }
 
 static inline void asker_init(struct asker *asker, struct store *store, unsigned worker) {

@@ -85,9 +85,10 @@ static void on_published(struct store_request *request, void *context) {
   publisher->busy--;
 }
 
-static void on_nothing(const struct delivery *delivery, void *context) {
+static size_t on_nothing(const struct delivery *delivery, void *context) {
   (void)delivery;
   (void)context;
+  return 0;
 }
 
 static void publish_one(struct publisher *publisher) {
@@ -179,7 +180,7 @@ static void deliver_to(struct slot *slot, const struct delivery *delivery) {
   }
 }
 
-static void on_deliver(const struct delivery *delivery, void *context) {
+static size_t on_deliver(const struct delivery *delivery, void *context) {
   struct subscriber *subscriber = context;
   for (size_t i = 0; i < SLOTS; i++) {
     struct slot *slot = &subscriber->slots[i];
@@ -190,6 +191,7 @@ static void on_deliver(const struct delivery *delivery, void *context) {
       }
     }
   }
+  return SLOTS;
 }
 
 static bool is_through(const struct subscriber *subscriber) {

@@ -281,9 +281,10 @@ static void on_race_done(struct store_request *request, void *context) {
   }
 }
 
-static void on_race_deliver(const struct delivery *delivery, void *context) {
+static size_t on_race_deliver(const struct delivery *delivery, void *context) {
   (void)delivery;
   (void)context;
+  return 0;
 }
 
 static void race_submit(struct racer *racer, size_t i) {

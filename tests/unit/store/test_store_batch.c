@@ -7,6 +7,8 @@
 #include <stdbool.h>
 
 #include "asker.h"
+#include "eventhub/base/buf.h"
+#include "eventhub/base/cleanup.h"
 #include "eventhub/store/store_batch.h"
 
 /* Clients without a store: this test is the store thread and the worker. */
@@ -93,6 +95,56 @@ static void batches_are_used_again(void **state) {
   asker_done(&asker);
 }
 
+static void who_is_paced_gets_so_much_at_a_time(void **state) {
+  (void)state;
+  struct asker asker;
+  struct store_request set = {.op = STORE_KV_SET};
+  setup_asker(&asker);
+  store_client_pace(&asker.client);
+  add(&asker, 1, 7, "1");
+  store_batch_add_done(&asker.client, &set);
+  add(&asker, 2, 8, "2");
+  turn_over(&asker);
+  add(&asker, 3, 9, "3");
+  turn_over(&asker);
+  assert_string_equal(asker.record, "");
+  assert_false(store_client_run(&asker.client, 1));
+  assert_string_equal(asker.record, "(1)");
+  assert_false(store_client_run(&asker.client, STORE_ANSWER_WORK));
+  assert_string_equal(asker.record, "(1)S");
+  assert_true(store_client_run(&asker.client, 100));
+  assert_string_equal(asker.record, "(1)S(2)(3)");
+  assert_true(store_client_run(&asker.client, 1));
+  asker_done(&asker);
+}
+
+static void a_long_delivery_comes_in_slices(void **state) {
+  (void)state;
+  struct asker asker;
+  setup_asker(&asker);
+  store_client_pace(&asker.client);
+  for (int i = 0; i < 2 * STORE_SLICE_MESSAGES + 1; i++)
+    add(&asker, 1, 7, "1");
+  AUTO(buf) struct buf big = BUF_INIT;
+  for (int i = 0; i < STORE_SLICE_BYTES; i++)
+    buf_append_char(&big, '2');
+  buf_append_char(&big, '\0');
+  add(&asker, 2, 8, big.data);
+  add(&asker, 2, 8, big.data);
+  turn_over(&asker);
+  for (size_t i = 1; i <= 2; i++) {
+    assert_false(store_client_run(&asker.client, 1));
+    assert_int_equal(asker.deliveries, i * STORE_SLICE_MESSAGES);
+  }
+  assert_false(store_client_run(&asker.client, 1));
+  assert_int_equal(asker.deliveries, 2 * STORE_SLICE_MESSAGES + 1);
+  assert_false(store_client_run(&asker.client, 1));
+  assert_int_equal(asker.deliveries, 2 * STORE_SLICE_MESSAGES + 2);
+  assert_true(store_client_run(&asker.client, 100));
+  assert_int_equal(asker.deliveries, 2 * STORE_SLICE_MESSAGES + 3);
+  asker_done(&asker);
+}
+
 static size_t count_batches(struct store_client *client) {
   size_t count = 0;
   for (struct store_batch *batch = client->empty; batch != NULL; batch = batch->next)
@@ -118,9 +170,10 @@ static void a_crowd_of_batches_is_not_kept(void **state) {
   asker_done(&asker);
 }
 
-static void on_many(const struct delivery *delivery, void *context) {
+static size_t on_many(const struct delivery *delivery, void *context) {
   size_t *count = context;
   *count += delivery->message_count;
+  return 1;
 }
 
 static void a_big_batch_is_not_kept(void **state) {
@@ -144,6 +197,8 @@ int main(void) {
       cmocka_unit_test(messages_for_the_same_filters_are_one_delivery),
       cmocka_unit_test(plain_answers_let_a_delivery_grow_and_cuts_close_it),
       cmocka_unit_test(batches_are_used_again),
+      cmocka_unit_test(who_is_paced_gets_so_much_at_a_time),
+      cmocka_unit_test(a_long_delivery_comes_in_slices),
       cmocka_unit_test(a_crowd_of_batches_is_not_kept),
       cmocka_unit_test(a_big_batch_is_not_kept),
   };
