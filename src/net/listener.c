@@ -85,6 +85,7 @@ static void on_listener_ready(struct loop_io *io, uint32_t events) {
   (void)events;
   struct listener *listener = container_of(io, struct listener, io);
   for (int i = 0; i < LISTENER_ACCEPTS_PER_TURN && !listener->paused; i++) {
+    if (i > 0 && loop_is_late(listener->loop)) return; /* it is not edge-triggered */
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
     int fd = accept4(io->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
