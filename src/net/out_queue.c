@@ -188,24 +188,47 @@ static void release_ring(struct out_queue *queue) {
   queue->rest = NULL;
 }
 
-int out_queue_flush(struct out_queue *queue, struct stream *stream, size_t *ret_sent) {
+/* What one send answered: 0, or the end of the flush. */
+static int take_result(struct out_queue *queue, ssize_t sent, size_t *ret_sent) {
+  if (sent == ERR_CLOSED) return ERR_CLOSED;
+  if (sent == ERR_AGAIN) {
+    if (!queue->blocked) detach(queue);
+    queue->blocked = true;
+    return ERR_AGAIN;
+  }
+  account_sent(queue, (size_t)sent);
+  *ret_sent += (size_t)sent;
+  return 0;
+}
+
+static int flush_rest(struct out_queue *queue, struct stream *stream, size_t *ret_sent) {
   struct iovec parts[PARTS_MAX];
-  *ret_sent = 0;
   while (queue->bytes > 0) {
     int count = fill_parts(queue, parts);
-    ssize_t sent = stream_sendv(stream, parts, count);
-    if (sent == ERR_CLOSED) return ERR_CLOSED;
-    if (sent == ERR_AGAIN) {
-      if (!queue->blocked) detach(queue);
-      queue->blocked = true;
-      return ERR_AGAIN;
-    }
-    account_sent(queue, (size_t)sent);
-    *ret_sent += (size_t)sent;
+    int err = take_result(queue, stream_sendv(stream, parts, count), ret_sent);
+    if (err < 0) return err;
   }
   queue->blocked = false;
   if (queue->rest != NULL) release_ring(queue);
   return 0;
+}
+
+int out_queue_flush(struct out_queue *queue, struct stream *stream, size_t *ret_sent) {
+  *ret_sent = 0;
+  return flush_rest(queue, stream, ret_sent);
+}
+
+const char *out_queue_piece(const struct out_queue *queue, size_t *ret_len) {
+  if (queue->bytes == 0 || rest_count(queue) > 0) return NULL;
+  *ret_len = queue->head.len - queue->head_sent;
+  return span_bytes(&queue->head) + queue->head_sent;
+}
+
+int out_queue_continue(struct out_queue *queue, struct stream *stream, ssize_t result,
+                       size_t *ret_sent) {
+  *ret_sent = 0;
+  int err = take_result(queue, result, ret_sent);
+  return err < 0 ? err : flush_rest(queue, stream, ret_sent);
 }
 
 /* Moves the first `len` unsent bytes of `old` to the queue. */

@@ -14,6 +14,7 @@
 #include "eventhub/base/clock.h"
 #include "eventhub/base/err.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/net/send_ring.h"
 #include "eventhub/proto/sse.h"
 #include "eventhub/server/connection_input.h"
 
@@ -21,6 +22,7 @@ enum {
   CLOSE_TIMEOUT_MS = 10000, /* for the peer to read what is queued and to send its close frame */
   LINGER_TIMEOUT_MS = 4000, /* after that, for the peer to close its end of the connection */
   FLUSH_STEP = 16,          /* connections between two looks at the clock */
+  RING_WORTH = 8,           /* connections with something to send */
   OUTPUT_PAUSE_BYTES = 256 * 1024, /* waiting for a blocked client: read no more of its requests */
   CLOSE_REASON_MAX = WS_CONTROL_MAX - 2
 };
@@ -119,6 +121,11 @@ void connection_pool_init(struct connection_pool *pool, struct loop *loop,
   deadline_list_add(loop, &pool->lingers, LINGER_TIMEOUT_MS, on_closing_due, pool);
 }
 
+bool connection_pool_use_ring(struct connection_pool *pool) {
+  pool->ring = send_ring_new();
+  return pool->ring != NULL;
+}
+
 struct ws_deflater *connection_pool_deflater(struct connection_pool *pool) {
   if (pool->deflater == NULL) pool->deflater = ws_deflater_new();
   return pool->deflater;
@@ -142,6 +149,7 @@ void connection_pool_done(struct connection_pool *pool) {
   deadline_list_remove(&pool->pings);
   deadline_list_remove(&pool->closings);
   deadline_list_remove(&pool->lingers);
+  send_ring_free(pool->ring);
   chunk_arena_done(&pool->arena);
   ws_inflater_free(pool->inflater);
   ws_deflater_free(pool->deflater);
@@ -171,21 +179,26 @@ static void on_finished(struct connection *connection) {
   deadline_arm(connection->pool->loop, &connection->pool->lingers, &connection->deadline);
 }
 
-/* What out_queue_flush answers; a peer that is gone is dropped. */
-static int send_some(struct connection *connection) {
+/* After a flush, with what it answered and has sent; a peer that is gone is dropped. */
+static void note_sent(struct connection *connection, bool was_blocked, int err, size_t sent) {
   struct connection_pool *pool = connection->pool;
-  bool was_blocked = connection->out.blocked;
-  size_t sent = 0;
-  int err = out_queue_flush(&connection->out, &connection->stream, &sent);
   metrics_add(pool->metrics, METRIC_SENT_BYTES, sent);
   /* A slow reader whose queue moves is alive, even if our pings wait in that queue. */
   if (was_blocked && sent > 0) connection->last_received_ms = (uint32_t)pool->loop->now_ms;
   if (err == ERR_CLOSED) connection_drop(connection);
+}
+
+/* What out_queue_flush answers. */
+static int send_some(struct connection *connection) {
+  bool was_blocked = connection->out.blocked;
+  size_t sent = 0;
+  int err = out_queue_flush(&connection->out, &connection->stream, &sent);
+  note_sent(connection, was_blocked, err, sent);
   return err;
 }
 
-static void send_queued(struct connection *connection) {
-  int err = send_some(connection);
+/* Everything that can be is sent. */
+static void settle_sent(struct connection *connection, int err) {
   if (err == ERR_CLOSED) return;
   if (err == ERR_AGAIN) {
     if (connection->out.bytes > OUTPUT_PAUSE_BYTES)
@@ -208,22 +221,51 @@ static void bury(struct connection *connection) {
   pool->dead = connection;
 }
 
-static void flush_first(struct connection_pool *pool) {
+static void on_ring_sent(void *owner, ssize_t result) {
+  struct connection *connection = owner;
+  bool was_blocked = connection->out.blocked;
+  size_t sent = 0;
+  int err = out_queue_continue(&connection->out, &connection->stream, result, &sent);
+  note_sent(connection, was_blocked, err, sent);
+  settle_sent(connection, err);
+}
+
+static void flush_first(struct connection_pool *pool, struct send_ring *ring) {
   struct connection *connection = pool->dirty;
+  size_t len;
+  const char *piece;
   pool->dirty = connection->next_dirty;
+  pool->dirty_count--;
   connection->is_dirty = false;
   if (connection->state == CONNECTION_CLOSED) {
     bury(connection);
+  } else if (ring != NULL && (piece = out_queue_piece(&connection->out, &len)) != NULL) {
+    send_ring_add(ring, connection->stream.fd, piece, len, connection);
   } else {
-    send_queued(connection);
+    settle_sent(connection, send_some(connection));
   }
+}
+
+static void flush_by_ring(struct connection_pool *pool) {
+  while (pool->dirty != NULL && send_ring_takes(pool->ring))
+    flush_first(pool, pool->ring);
+  send_ring_submit(pool->ring, on_ring_sent);
+}
+
+static void flush_one_by_one(struct connection_pool *pool) {
+  for (int i = 0; i < FLUSH_STEP && pool->dirty != NULL; i++)
+    flush_first(pool, NULL);
 }
 
 void connection_pool_flush(struct connection_pool *pool) {
   uint64_t start_ns = pool->dirty != NULL ? clock_monotonic_ns() : 0;
   while (pool->dirty != NULL) {
-    for (int i = 0; i < FLUSH_STEP && pool->dirty != NULL; i++)
-      flush_first(pool);
+    bool by_ring = pool->ring != NULL && pool->dirty_count >= RING_WORTH;
+    if (by_ring) {
+      flush_by_ring(pool);
+    } else {
+      flush_one_by_one(pool);
+    }
     if (pool->dirty != NULL && clock_monotonic_ns() - start_ns > pool->flush_ns) {
       loop_hurry(pool->loop);
       break;

@@ -203,7 +203,8 @@ static void log_start(const struct broker *broker) {
   }
   log_info("listening", LOG_STR("address", options->listen_address),
            LOG_UINT("port", options->listen_port), LOG_UINT("workers", broker->worker_count),
-           LOG_UINT("max_connections", broker->max_sessions));
+           LOG_UINT("max_connections", broker->max_sessions),
+           LOG_STR("sends_by", broker->workers[0].pool.ring != NULL ? "io_uring" : "send"));
 }
 
 /* ---- stop ---- */

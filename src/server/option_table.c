@@ -124,6 +124,10 @@ static const struct option_row rows[] = {
      NUMBER(worker_threads, "0", 0, 64),
      .group = "Listening",
      .help = "Event loops; 0 is one per CPU that the process may use."},
+    {.name = "ENABLE_IO_URING",
+     BOOL(enable_io_uring, "true"),
+     .group = "Listening",
+     .help = "Send to many connections in one system call, where the kernel offers it."},
 
     {.name = "MAX_CONNECTIONS",
      NUMBER(max_connections, "0", 0, 100000000),

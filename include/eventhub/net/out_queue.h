@@ -48,6 +48,13 @@ void out_queue_push(struct out_queue *queue, const struct span *span);
  * bytes. */
 int out_queue_flush(struct out_queue *queue, struct stream *stream, size_t *ret_sent);
 
+/* The same in two steps, for senders that do many at once. What is to be sent, if it lies in one
+ * piece; else NULL. */
+const char *out_queue_piece(const struct out_queue *queue, size_t *ret_len);
+/* What a send of that piece answered (stream_sendv); goes on as out_queue_flush does. */
+int out_queue_continue(struct out_queue *queue, struct stream *stream, ssize_t result,
+                       size_t *ret_sent);
+
 /* How long the frame that contains byte `at` of `bytes` reaches: an offset in (at, len], or `at`
  * itself where a frame starts there. `bytes` begins at a frame. */
 typedef size_t out_queue_boundary_fn(const char *bytes, size_t len, size_t at);

@@ -114,7 +114,9 @@ struct connection_pool {
   uint32_t open_count;
   struct connection *dirty; /* to flush at the end of the turn, the oldest first */
   struct connection *last_dirty;
+  uint32_t dirty_count;
   uint64_t flush_ns;       /* that sending may take of a turn */
+  struct send_ring *ring;  /* NULL: sends are made one by one */
   struct connection *dead; /* to free at the end of the turn */
   char *recv_buffer;
   struct ws_inflater *inflater; /* for all connections; NULL before the first use */
@@ -156,6 +158,8 @@ struct connection {
 void connection_pool_init(struct connection_pool *pool, struct loop *loop,
                           const struct connection_limits *limits, struct metrics *metrics,
                           const struct connection_handler *handler, void *context);
+/* From now on many sends are made in one system call (send_ring.h). False: that is not offered. */
+bool connection_pool_use_ring(struct connection_pool *pool);
 /* Closes what is still open, without ceremony. */
 void connection_pool_done(struct connection_pool *pool);
 /* Belongs at the end of each turn: sends what is queued, one system call per connection, and frees
@@ -229,6 +233,7 @@ static inline void connection_mark_dirty(struct connection *connection) {
     pool->last_dirty->next_dirty = connection;
   }
   pool->last_dirty = connection;
+  pool->dirty_count++;
 }
 
 static inline void connection_push(struct connection *connection, const struct span *frames) {

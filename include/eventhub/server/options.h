@@ -76,6 +76,7 @@ struct options {
   uint64_t default_cache_ttl_s;
   bool enable_kvstore;
 
+  bool enable_io_uring;
   bool enable_sse;
   bool enable_http_publish;
   bool enable_compression;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "connection_fixture.h"
+#include "eventhub/base/mem.h"
 
 /* Clients that read slowly, write slowly, write too much, or say nothing at all. */
 
@@ -195,6 +196,40 @@ static void a_long_flush_goes_on_in_the_next_turn(void **state) {
   settle(&fixture);
   assert_int_equal(count_unsent(connections, PEERS), 0);
   assert_false(fixture.loop.is_hurried);
+  for (int i = 0; i < PEERS; i++)
+    peer_close(&peers[i]);
+}
+
+/* Among them one that is gone, one that does not read, and one with more than one piece to send. */
+static void many_sends_are_one_call(void **state) {
+  (void)state;
+  enum { PEERS = 40 };
+  static struct peer peers[PEERS];
+  struct connection *connections[PEERS];
+  if (!connection_pool_use_ring(&fixture.pool)) skip();
+  for (int i = 0; i < PEERS; i++)
+    connections[i] = peer_connect_ws(&peers[i], &fixture);
+  peer_close(&peers[1]);
+  while (!connections[2]->out.blocked) {
+    send_numbered(connections[2], 0, SMALL);
+    connection_pool_flush(&fixture.pool);
+  }
+  for (int i = 0; i < PEERS; i++)
+    send_numbered(connections[i], 0, SMALL);
+  char *wide = x_calloc(1, CHUNK_SIZE);
+  memset(wide, 'x', CHUNK_SIZE);
+  connection_send(connections[3], WS_TEXT, slice_of(wide, CHUNK_SIZE));
+  connection_send(connections[3], WS_TEXT, slice_of(wide, CHUNK_SIZE));
+  free(wide);
+  connection_pool_flush(&fixture.pool);
+  assert_int_equal(count_unsent(connections, 3), 1);
+  assert_false(out_queue_is_empty(&connections[2]->out));
+  for (int i = 4; i < PEERS; i++) {
+    assert_true(out_queue_is_empty(&connections[i]->out));
+    peer_read(&peers[i]);
+    assert_int_equal(peers[i].in.len, 4 + SMALL); /* one frame */
+  }
+  settle(&fixture);
   for (int i = 0; i < PEERS; i++)
     peer_close(&peers[i]);
 }
@@ -393,6 +428,7 @@ int main(void) {
       POOL_TEST(a_stalled_reader_gets_the_whole_answer_to_its_handshake),
       POOL_TEST(a_stalled_reader_that_never_reads_again_is_dropped_in_time),
       POOL_TEST(a_long_flush_goes_on_in_the_next_turn),
+      POOL_TEST(many_sends_are_one_call),
       POOL_TEST(a_burst_is_no_stall_where_the_socket_takes_it),
       POOL_TEST(a_burst_is_no_stall_where_the_reader_has_caught_up),
       POOL_TEST(one_that_reads_slowly_but_reads_gets_everything),

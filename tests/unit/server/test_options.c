@@ -63,6 +63,7 @@ static const struct {
     {"ENABLE_CONSOLE", "false"},
     {"TRUSTED_PROXIES", ""},
     {"SHUTDOWN_TIMEOUT", "10"},
+    {"ENABLE_IO_URING", "true"},
     {"LOG_FORMAT", "text"},
     {"REDIS_USERNAME", ""},
     {"REDIS_DB", "0"},
