@@ -5,6 +5,7 @@
  *   eventhub-load fanout --port N --pid N             closed loop
  *   eventhub-load rate --rate 20 --port N --pid N     open loop, with latencies
  *   eventhub-load publish --publishers 20 ...         closed loop, publishes acknowledged
+ *   eventhub-load connect --publishers 64 ...         opening handshakes
  *   eventhub-load idle --subscribers 10000 ...        memory and CPU of connections that do nothing
  *
  * --help lists the options. Exit status 1: something could not be measured, a connection was lost,

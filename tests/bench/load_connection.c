@@ -82,13 +82,21 @@ static bool gets_events(const struct load_connection *connection) {
 }
 
 static void on_upgraded(struct load_connection *connection) {
-  bool is_broker = connection->shared->options->protocol == LOAD_BROKER;
-  if (connection->is_publisher || !is_broker || gets_events(connection)) {
+  const struct load_options *options = connection->shared->options;
+  bool is_publisher = connection->is_publisher;
+  bool is_ready = options->protocol == LOAD_FLOOR || gets_events(connection) ||
+                  (is_publisher && options->protocol == LOAD_BROKER);
+  if (is_ready) {
     become_ready(connection);
     return;
   }
   connection->state = LOAD_SUBSCRIBING;
-  load_append_subscribe(&connection->out, connection->topic);
+  if (options->protocol == LOAD_NATS) {
+    load_append_nats_start(&connection->out, is_publisher ? NULL : &connection->topic);
+  } else {
+    load_append_subscribe(&connection->out, connection->topic, options->id_kind,
+                          1 + connection->number % options->ids);
+  }
   load_connection_flush(connection);
 }
 
@@ -130,6 +138,49 @@ static void on_text(struct load_connection *connection, struct slice payload) {
     on_delivery(shared, payload);
   }
 }
+
+/* ---- nats-server ---- */
+
+static void on_nats(struct load_connection *connection, enum load_nats kind, struct slice payload) {
+  switch (kind) {
+  case LOAD_NATS_MESSAGE: on_delivery(connection->shared, payload); break;
+  case LOAD_NATS_PONG:
+    if (connection->state == LOAD_SUBSCRIBING) become_ready(connection);
+    break;
+  case LOAD_NATS_PING:
+    load_append_frame(&connection->out, WS_BINARY, SLICE("PONG\r\n"));
+    load_connection_flush(connection);
+    break;
+  case LOAD_NATS_OTHER: break;
+  }
+}
+
+static size_t consume_lines(struct load_connection *connection, struct slice bytes) {
+  struct slice rest = bytes, payload = {0};
+  while (rest.len > 0 && connection->state != LOAD_LOST) {
+    enum load_nats kind;
+    int len = load_parse_nats(rest, &kind, &payload);
+    if (len == ERR_INVALID) lose(connection, "nats-server reports an error");
+    if (len < 0) break;
+    on_nats(connection, kind, payload);
+    rest = slice_skip(rest, (size_t)len);
+  }
+  return bytes.len - rest.len;
+}
+
+/* Its lines are a stream: a frame may end within one. */
+static void on_lines(struct load_connection *connection, struct slice bytes) {
+  struct buf *lines = &connection->lines;
+  if (lines->len == 0) {
+    size_t used = consume_lines(connection, bytes);
+    buf_append_slice(lines, slice_skip(bytes, used));
+    return;
+  }
+  buf_append_slice(lines, bytes);
+  buf_consume(lines, consume_lines(connection, buf_slice(lines)));
+}
+
+/* ---- compressed ---- */
 
 static struct load_inflater *open_inflater(struct load_shared *shared) {
   if (shared->inflater == NULL) {
@@ -182,6 +233,7 @@ static void on_frame(struct load_connection *connection, const struct ws_frame *
   }
   switch (frame->opcode) {
   case WS_TEXT: on_text(connection, payload); break;
+  case WS_BINARY: on_lines(connection, payload); break;
   case WS_CLOSE: lose(connection, "the server closed it"); break;
   case WS_PING:
     load_append_frame(&connection->out, WS_PONG, payload);
@@ -312,7 +364,7 @@ static int start_connecting(struct load_connection *connection) {
 }
 
 int load_connection_open(struct load_connection *connection, struct load_shared *shared,
-                         bool is_publisher, uint32_t topic) {
+                         bool is_publisher, uint32_t number) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return ERR_SYSTEM;
   set_socket_options(fd);
@@ -321,7 +373,8 @@ int load_connection_open(struct load_connection *connection, struct load_shared 
                                          .state = LOAD_CONNECTING,
                                          .is_publisher = is_publisher,
                                          .wants_out = true,
-                                         .topic = topic};
+                                         .number = number,
+                                         .topic = number % shared->options->topics};
   int err = start_connecting(connection);
   if (err < 0) load_connection_done(connection);
   return err;
@@ -330,6 +383,7 @@ int load_connection_open(struct load_connection *connection, struct load_shared 
 void load_connection_done(struct load_connection *connection) {
   buf_done(&connection->in);
   buf_done(&connection->out);
+  buf_done(&connection->lines);
   if (connection->fd >= 0) close(connection->fd);
   connection->fd = -1;
 }

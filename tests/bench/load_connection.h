@@ -53,17 +53,19 @@ struct load_connection {
   int fd;
   enum load_state state;
   bool is_publisher;
-  bool wants_out; /* epoll watches for room to write */
+  bool wants_out;  /* epoll watches for room to write */
+  uint32_t number; /* among all */
   uint32_t topic;
   uint32_t unanswered; /* publishes; the floor answers none */
   struct buf in;       /* a frame, or an answer to the handshake, that is not whole yet */
   struct buf out;      /* what the socket did not take yet */
+  struct buf lines;    /* of nats-server, that are not whole yet */
 };
 
 /* Starts connecting. 0, or ERR_SYSTEM: no descriptor or no port left, errno says why. The
  * connection stays where it is until load_connection_done: epoll knows its address. */
 int load_connection_open(struct load_connection *connection, struct load_shared *shared,
-                         bool is_publisher, uint32_t topic);
+                         bool is_publisher, uint32_t number);
 
 /* Closes it without a word, so that no port lingers. */
 void load_connection_done(struct load_connection *connection);

@@ -95,8 +95,7 @@ static int open_next(struct load_crowd *crowd) {
   const struct load_options *options = crowd->shared.options;
   uint32_t index = crowd->opened;
   bool is_publisher = index >= options->subscribers;
-  int err = load_connection_open(&crowd->connections[index], &crowd->shared, is_publisher,
-                                 is_publisher ? 0 : index % options->topics);
+  int err = load_connection_open(&crowd->connections[index], &crowd->shared, is_publisher, index);
   if (err < 0) {
     perror("eventhub-load: connecting");
     return err;
@@ -161,6 +160,19 @@ void load_crowd_flush(struct load_crowd *crowd) {
     load_connection_flush(&crowd->connections[i]);
 }
 
+int load_crowd_reconnect(struct load_crowd *crowd) {
+  for (uint32_t i = 0; i < crowd->count; i++) {
+    struct load_connection *connection = &crowd->connections[i];
+    if (connection->state != LOAD_READY) continue;
+    crowd->handshakes++;
+    crowd->shared.ready--;
+    load_connection_done(connection);
+    int err = load_connection_open(connection, &crowd->shared, connection->is_publisher, i);
+    if (err < 0) return err;
+  }
+  return 0;
+}
+
 uint64_t load_crowd_segments(const struct load_crowd *crowd) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < crowd->shared.options->subscribers; i++)
@@ -173,6 +185,6 @@ uint64_t load_crowd_outstanding(const struct load_crowd *crowd) {
 }
 
 uint64_t load_crowd_unanswered(const struct load_crowd *crowd) {
-  if (crowd->shared.options->protocol == LOAD_FLOOR) return 0;
+  if (crowd->shared.options->protocol != LOAD_BROKER) return 0;
   return crowd->published - crowd->shared.acknowledged - crowd->shared.refused;
 }

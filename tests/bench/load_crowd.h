@@ -18,7 +18,8 @@ struct load_crowd {
   int timer_fd;
   uint64_t wake_ns; /* what the timer is set to */
   uint64_t published;
-  uint64_t expected; /* deliveries that the published messages make */
+  uint64_t expected;   /* deliveries that the published messages make */
+  uint64_t handshakes; /* by load_crowd_reconnect */
 };
 
 /* The options must outlive the crowd. ERR_SYSTEM after one line to stderr: too few descriptors. */
@@ -38,6 +39,9 @@ void load_crowd_publish(struct load_crowd *crowd, uint64_t due_ns);
 void load_crowd_publish_by(struct load_crowd *crowd, struct load_connection *publisher,
                            uint64_t due_ns);
 void load_crowd_flush(struct load_crowd *crowd);
+
+/* Closes the connections that stand and opens others in their place. */
+int load_crowd_reconnect(struct load_crowd *crowd);
 
 /* Deliveries that the next message makes. */
 uint32_t load_crowd_fan(const struct load_crowd *crowd);

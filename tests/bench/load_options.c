@@ -11,7 +11,26 @@
 
 #include "load_protocol.h"
 
-enum option_kind { OPTION_COUNT, OPTION_REAL, OPTION_PIDS, OPTION_WAY, OPTION_CONTENT };
+enum option_kind { OPTION_COUNT, OPTION_REAL, OPTION_PIDS, OPTION_WORD };
+
+static const char *const way_names[] = {
+    [LOAD_WEBSOCKET] = "websocket",
+    [LOAD_DEFLATE] = "deflate",
+    [LOAD_EVENTS] = "events",
+    NULL,
+};
+
+static const char *const content_names[] = {
+    [LOAD_TEXT] = "text",
+    [LOAD_JSON] = "json",
+    NULL,
+};
+
+static const char *const id_kind_names[] = {
+    [LOAD_ID_NUMBER] = "number",
+    [LOAD_ID_TEXT] = "text",
+    NULL,
+};
 
 struct option_row {
   const char *name;
@@ -38,35 +57,25 @@ static const struct option_row rows[] = {
     {"--size", OPTION_COUNT, FIELD(size), LOAD_MESSAGE_MIN, 1 << 20, "64", "bytes of a message"},
     {"--window", OPTION_COUNT, FIELD(window), 1, 100000, "64",
      "fanout: messages on their way; publish: of each publisher"},
-    {"--way", OPTION_WAY, FIELD(way), 0, 0, "websocket",
+    {"--way", OPTION_WORD, FIELD(way), 0, 0, "websocket",
      "of the subscribers: websocket, deflate or events"},
-    {"--content", OPTION_CONTENT, FIELD(content), 0, 0, "text", "of messages: text or json"},
+    {"--content", OPTION_WORD, FIELD(content), 0, 0, "text", "of messages: text or json"},
+    {"--ids", OPTION_COUNT, FIELD(ids), 1, 1000000, "1", "different ids of subscriptions"},
+    {"--id-kind", OPTION_WORD, FIELD(id_kind), 0, 0, "number", "what they are: number or text"},
     {"--rate", OPTION_REAL, FIELD(rate), 0.001, 1e6, "20", "rate: messages a second"},
     {"--duration", OPTION_REAL, FIELD(duration_s), 0.1, 3600, "5", "seconds that are measured"},
     {"--warmup", OPTION_REAL, FIELD(warmup_s), 0, 3600, "1", "seconds before them"},
 };
 
-static const char *const way_names[] = {
-    [LOAD_WEBSOCKET] = "websocket",
-    [LOAD_DEFLATE] = "deflate",
-    [LOAD_EVENTS] = "events",
-};
-
-static const char *const content_names[] = {
-    [LOAD_TEXT] = "text",
-    [LOAD_JSON] = "json",
-};
-
 static const char *const work_names[] = {
-    [LOAD_FANOUT] = "fanout",
-    [LOAD_RATE] = "rate",
-    [LOAD_PUBLISH] = "publish",
-    [LOAD_IDLE] = "idle",
+    [LOAD_FANOUT] = "fanout",   [LOAD_RATE] = "rate", [LOAD_PUBLISH] = "publish",
+    [LOAD_CONNECT] = "connect", [LOAD_IDLE] = "idle",
 };
 
 static const char *const protocol_names[] = {
     [LOAD_BROKER] = "broker",
     [LOAD_FLOOR] = "floor",
+    [LOAD_NATS] = "nats",
 };
 
 const char *load_work_name(enum load_work work) {
@@ -78,8 +87,9 @@ const char *load_protocol_name(enum load_protocol protocol) {
 }
 
 void load_options_help(void) {
-  printf("usage: eventhub-load fanout|rate|publish|idle --port N --pid N [OPTIONS]\n\n"
+  printf("usage: eventhub-load fanout|rate|publish|connect|idle --port N --pid N [OPTIONS]\n\n"
          "  --floor          the server is eventhub-floor, not a broker\n"
+         "  --nats           the server is nats-server\n"
          "  --json           one JSON object instead of a line\n");
   for (size_t i = 0; i < ARRAY_LEN(rows); i++)
     printf("  %-16s %s%s%s%s\n", rows[i].name, rows[i].help, rows[i].fallback ? " (" : "",
@@ -108,18 +118,21 @@ static int store_value(struct load_options *options, const struct option_row *ro
   case OPTION_COUNT: *(uint32_t *)field = (uint32_t)value; break;
   case OPTION_REAL: *(double *)field = value; break;
   case OPTION_PIDS: return add_beside(field, (uint32_t)value);
-  case OPTION_WAY:
-  case OPTION_CONTENT: *(unsigned *)field = (unsigned)value; break;
+  case OPTION_WORD: *(unsigned *)field = (unsigned)value; break;
   }
   return 0;
 }
 
+/* Of an OPTION_WORD, an enum, by value. */
+static const char *const *words_of(const struct option_row *row) {
+  if (row->offset == FIELD(way)) return way_names;
+  return row->offset == FIELD(content) ? content_names : id_kind_names;
+}
+
 static int set_word(struct load_options *options, const struct option_row *row, const char *text) {
-  bool is_way = row->kind == OPTION_WAY;
-  const char *const *names = is_way ? way_names : content_names;
-  size_t count = is_way ? ARRAY_LEN(way_names) : ARRAY_LEN(content_names);
-  for (size_t i = 0; i < count; i++) {
-    if (strcmp(names[i], text) == 0) return store_value(options, row, (double)i);
+  const char *const *words = words_of(row);
+  for (size_t i = 0; words[i] != NULL; i++) {
+    if (strcmp(words[i], text) == 0) return store_value(options, row, (double)i);
   }
   fprintf(stderr, "eventhub-load: %s %s: there is no such thing\n", row->name, text);
   return ERR_INVALID;
@@ -127,7 +140,7 @@ static int set_word(struct load_options *options, const struct option_row *row, 
 
 static int set_value(struct load_options *options, const struct option_row *row, const char *text) {
   char *end = NULL;
-  if (row->kind == OPTION_WAY || row->kind == OPTION_CONTENT) return set_word(options, row, text);
+  if (row->kind == OPTION_WORD) return set_word(options, row, text);
   double value = strtod(text, &end);
   bool is_allowed = end != text && *end == '\0' && value >= row->min && value <= row->max;
   if (is_allowed && row->kind != OPTION_REAL) is_allowed = value == (double)(uint32_t)value;
@@ -167,8 +180,8 @@ static int check(const struct load_options *options) {
     fprintf(stderr, "eventhub-load: more topics than subscribers\n");
     return ERR_INVALID;
   }
-  if (options->work == LOAD_PUBLISH && options->protocol == LOAD_FLOOR) {
-    fprintf(stderr, "eventhub-load: the floor answers no publish\n");
+  if (options->work == LOAD_PUBLISH && options->protocol != LOAD_BROKER) {
+    fprintf(stderr, "eventhub-load: only the broker answers a publish\n");
     return ERR_INVALID;
   }
   return 0;
@@ -177,7 +190,7 @@ static int check(const struct load_options *options) {
 /* An idle crowd publishes nothing, and each of it has a topic of its own. */
 static void apply_work(struct load_options *options) {
   if (options->subscribe_port == 0) options->subscribe_port = options->port;
-  if (options->work == LOAD_PUBLISH) options->subscribers = 0;
+  if (options->work == LOAD_PUBLISH || options->work == LOAD_CONNECT) options->subscribers = 0;
   if (options->work != LOAD_IDLE) return;
   options->publishers = 0;
   options->topics = options->subscribers;
@@ -197,6 +210,8 @@ int load_options_parse(int argc, char **argv, struct load_options *ret) {
       options.json = true;
     } else if (strcmp(argv[i], "--floor") == 0) {
       options.protocol = LOAD_FLOOR;
+    } else if (strcmp(argv[i], "--nats") == 0) {
+      options.protocol = LOAD_NATS;
     } else if (row == NULL || i + 1 == argc) {
       fprintf(stderr, "eventhub-load: %s: %s\n", argv[i], row ? "needs a value" : "no such option");
       return ERR_INVALID;

@@ -9,12 +9,14 @@ enum load_work {
   LOAD_FANOUT,  /* closed loop: as fast as the server goes, `window` messages on their way */
   LOAD_RATE,    /* open loop: `rate` messages a second, whatever the server does */
   LOAD_PUBLISH, /* closed loop, nobody subscribes: `window` unanswered requests per publisher */
+  LOAD_CONNECT, /* opening handshakes: `publishers` connections at a time, closed when they stand */
   LOAD_IDLE     /* every subscriber on a topic of its own, and nothing is published */
 };
 
 enum load_protocol {
   LOAD_BROKER, /* JSON-RPC in text messages */
-  LOAD_FLOOR   /* every message goes to every connection, the publisher's too */
+  LOAD_FLOOR,  /* every message goes to every connection, the publisher's too */
+  LOAD_NATS /* that of nats-server, a stream of lines in binary messages; no publish is answered */
 };
 
 /* How subscribers get their messages. */
@@ -29,6 +31,9 @@ enum load_content {
   LOAD_JSON /* an object like those that applications send: names that come again, numbers */
 };
 
+/* What subscription ids look like. */
+enum load_id_kind { LOAD_ID_NUMBER, LOAD_ID_TEXT };
+
 enum { LOAD_BESIDE_MAX = 8 };
 
 /* Processes whose CPU time is reported beside the server's. */
@@ -42,6 +47,7 @@ struct load_options {
   enum load_protocol protocol;
   enum load_way way;
   enum load_content content;
+  enum load_id_kind id_kind;
   uint32_t port;           /* on 127.0.0.1 */
   uint32_t subscribe_port; /* where the subscribers are: `port`, or that of another node */
   uint32_t pid;            /* of the server at `port`, for what it costs */
@@ -49,6 +55,7 @@ struct load_options {
   uint32_t subscribers;
   uint32_t publishers;
   uint32_t topics; /* subscriber n has topic n % topics, message k goes to topic k % topics */
+  uint32_t ids;    /* different ids of subscriptions */
   uint32_t size;   /* bytes of a message */
   uint32_t window; /* messages */
   double rate;     /* messages a second */

@@ -4,7 +4,7 @@
 
 #include "eventhub/base/err.h"
 
-enum { MASK_BIT = 0x80 };
+enum { MASK_BIT = 0x80, LOAD_NATS_MESSAGE_MAX = 1 << 20 };
 
 /* No more than a valid one needs to be. */
 static const uint8_t mask[4] = {0x12, 0x34, 0x56, 0x78};
@@ -54,9 +54,11 @@ void load_append_stream_request(struct buf *out, uint32_t topic) {
   buf_append_str(out, " HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n");
 }
 
-void load_append_subscribe(struct buf *out, uint32_t topic) {
+void load_append_subscribe(struct buf *out, uint32_t topic, enum load_id_kind kind,
+                           uint32_t number) {
   AUTO(buf) struct buf text = BUF_INIT;
-  buf_append_str(&text, "{\"id\":1,\"jsonrpc\":\"2.0\",\"method\":\"subscribe\","
+  buf_printf(&text, kind == LOAD_ID_TEXT ? "{\"id\":\"subscription-%u\"" : "{\"id\":%u", number);
+  buf_append_str(&text, ",\"jsonrpc\":\"2.0\",\"method\":\"subscribe\","
                         "\"params\":{\"topic\":\"");
   append_topic(&text, topic);
   buf_append_str(&text, "\"}}");
@@ -115,15 +117,23 @@ static void append_request(struct buf *out, const struct load_options *options,
   buf_append_str(out, "}}");
 }
 
+static void append_nats_publish(struct buf *out, const struct load_message *message) {
+  buf_append_str(out, "PUB ");
+  append_topic(out, message->topic);
+  buf_printf(out, " %u\r\n", message->size);
+  append_stamped(out, message, message->size);
+  buf_append_str(out, "\r\n");
+}
+
 void load_append_publish(struct buf *out, const struct load_options *options,
                          const struct load_message *message) {
   AUTO(buf) struct buf text = BUF_INIT;
-  if (options->protocol == LOAD_BROKER) {
-    append_request(&text, options, message);
-  } else {
-    append_stamped(&text, message, message->size);
+  switch (options->protocol) {
+  case LOAD_BROKER: append_request(&text, options, message); break;
+  case LOAD_FLOOR: append_stamped(&text, message, message->size); break;
+  case LOAD_NATS: append_nats_publish(&text, message); break;
   }
-  load_append_frame(out, WS_TEXT, buf_slice(&text));
+  load_append_frame(out, options->protocol == LOAD_NATS ? WS_BINARY : WS_TEXT, buf_slice(&text));
 }
 
 int load_parse_frame(struct slice bytes, struct ws_frame *ret) {
@@ -131,6 +141,44 @@ int load_parse_frame(struct slice bytes, struct ws_frame *ret) {
   if (err < 0) return err;
   if (!ret->fin) return ERR_INVALID;
   return bytes.len - ret->header_len < ret->payload_len ? ERR_AGAIN : 0;
+}
+
+void load_append_nats_start(struct buf *out, const uint32_t *topic) {
+  AUTO(buf) struct buf text = BUF_INIT;
+  buf_append_str(&text, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
+  if (topic != NULL) {
+    buf_append_str(&text, "SUB ");
+    append_topic(&text, *topic);
+    buf_append_str(&text, " 1\r\n");
+  }
+  buf_append_str(&text, "PING\r\n");
+  load_append_frame(out, WS_BINARY, buf_slice(&text));
+}
+
+/* "MSG <subject> <sid> <size>" and then so many bytes and a line end. */
+static int parse_nats_message(struct slice bytes, size_t line_len, struct slice *ret_payload) {
+  const char *space = memrchr(bytes.ptr, ' ', line_len);
+  uint64_t size;
+  if (space == NULL) return ERR_INVALID;
+  struct slice digits = slice_of(space + 1, (size_t)(bytes.ptr + line_len - space - 1));
+  if (slice_to_u64(digits, &size) < 0 || size > LOAD_NATS_MESSAGE_MAX) return ERR_INVALID;
+  size_t len = line_len + 2 + (size_t)size + 2;
+  if (bytes.len < len) return ERR_AGAIN;
+  *ret_payload = slice_of(bytes.ptr + line_len + 2, (size_t)size);
+  return (int)len;
+}
+
+int load_parse_nats(struct slice bytes, enum load_nats *ret_kind, struct slice *ret_payload) {
+  const char *end = memmem(bytes.ptr, bytes.len, "\r\n", 2);
+  if (end == NULL) return ERR_AGAIN;
+  size_t line_len = (size_t)(end - bytes.ptr);
+  *ret_kind = LOAD_NATS_OTHER;
+  if (slice_starts_with(bytes, SLICE("-ERR"))) return ERR_INVALID;
+  if (slice_starts_with(bytes, SLICE("PING"))) *ret_kind = LOAD_NATS_PING;
+  if (slice_starts_with(bytes, SLICE("PONG"))) *ret_kind = LOAD_NATS_PONG;
+  if (!slice_starts_with(bytes, SLICE("MSG "))) return (int)line_len + 2;
+  *ret_kind = LOAD_NATS_MESSAGE;
+  return parse_nats_message(bytes, line_len, ret_payload);
 }
 
 int load_parse_event(struct slice bytes, struct slice *ret_data) {

@@ -38,7 +38,9 @@ int load_parse_handshake(struct slice bytes);
 /* A masked frame, as a client must send it (RFC 6455 5.3). */
 void load_append_frame(struct buf *out, enum ws_opcode opcode, struct slice payload);
 
-void load_append_subscribe(struct buf *out, uint32_t topic);
+/* `number` makes the subscription's id. */
+void load_append_subscribe(struct buf *out, uint32_t topic, enum load_id_kind kind,
+                           uint32_t number);
 void load_append_publish(struct buf *out, const struct load_options *options,
                          const struct load_message *message);
 
@@ -49,6 +51,14 @@ int load_parse_frame(struct slice bytes, struct ws_frame *ret);
 /* A whole event or comment at the beginning of the bytes: its length. `ret_data` is its data, with
  * ptr NULL where it has none. ERR_AGAIN. */
 int load_parse_event(struct slice bytes, struct slice *ret_data);
+
+/* What a client of nats-server says first, to a topic or, with NULL, to none; a PONG answers it. */
+void load_append_nats_start(struct buf *out, const uint32_t *topic);
+
+enum load_nats { LOAD_NATS_MESSAGE, LOAD_NATS_PING, LOAD_NATS_PONG, LOAD_NATS_OTHER };
+/* What nats-server says first in the bytes: its length, and the payload of a message. ERR_AGAIN: it
+ * is not whole. ERR_INVALID: an error. */
+int load_parse_nats(struct slice bytes, enum load_nats *ret_kind, struct slice *ret_payload);
 
 /* Finds the stamp in a delivered message. ERR_NOT_FOUND. */
 int load_find_stamp(struct slice payload, uint64_t *ret_due_ns);

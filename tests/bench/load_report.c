@@ -21,6 +21,8 @@ struct figures {
   double client_cpu_percent;
   double resident_kb;
   double resident_kb_per_connection;
+  double handshakes_per_s;
+  double cpu_us_per_handshake;
   double connects_per_s;
   double cpu_us_per_connect;
   double p50_ms, p90_ms, p99_ms, p999_ms, max_ms;
@@ -50,6 +52,8 @@ static const struct figure_row rows[] = {
     FIGURE(client_cpu_percent),
     FIGURE(resident_kb),
     FIGURE(resident_kb_per_connection),
+    FIGURE(handshakes_per_s),
+    FIGURE(cpu_us_per_handshake),
     FIGURE(connects_per_s),
     FIGURE(cpu_us_per_connect),
     FIGURE(p50_ms),
@@ -104,6 +108,9 @@ static void derive_traffic(struct figures *figures, const struct load_result *re
   figures->cpu_us_per_delivery = ratio(cpu_us, delivered);
   figures->cpu_us_per_publish = ratio(cpu_us, acknowledged);
   figures->client_cpu_us_per_publish = ratio(client_cpu_us(start, end), acknowledged);
+  double handshakes = (double)(end->handshakes - start->handshakes);
+  figures->handshakes_per_s = handshakes / figures->seconds;
+  figures->cpu_us_per_handshake = ratio(cpu_us, handshakes);
   figures->cpu_percent = cpu_us / 1e4 / figures->seconds;
   figures->client_cpu_percent = client_cpu_us(start, end) / 1e4 / figures->seconds;
 }
@@ -173,6 +180,11 @@ static void print_publish(const struct figures *figures) {
          figures->client_cpu_us_per_publish);
 }
 
+static void print_connect(const struct figures *figures) {
+  printf("%.0f handshakes/s at %.1f us CPU each (%.0f %% of a core)", figures->handshakes_per_s,
+         figures->cpu_us_per_handshake, figures->cpu_percent);
+}
+
 static void print_beside(const struct load_result *result, uint32_t count) {
   printf(", beside it");
   for (uint32_t i = 0; i < count; i++)
@@ -194,6 +206,7 @@ void load_report_line(const struct load_crowd *crowd, const struct load_result *
   switch (options->work) {
   case LOAD_IDLE: print_idle(&figures); break;
   case LOAD_PUBLISH: print_publish(&figures); break;
+  case LOAD_CONNECT: print_connect(&figures); break;
   case LOAD_FANOUT:
   case LOAD_RATE: print_traffic(&figures); break;
   }

@@ -24,6 +24,7 @@ static int take_sample(const struct load_crowd *crowd, struct load_sample *ret) 
                               .published = crowd->published,
                               .acknowledged = crowd->shared.acknowledged,
                               .delivered = crowd->shared.delivered,
+                              .handshakes = crowd->handshakes,
                               .payload_bytes = crowd->shared.payload_bytes,
                               .wire_bytes = crowd->shared.wire_bytes};
   if (load_proc_read((pid_t)options->pid, &ret->server) == 0 &&
@@ -121,15 +122,25 @@ static int run_publish(struct load_crowd *crowd, double seconds) {
   return 0;
 }
 
+/* ---- connect ---- */
+
+static int run_connect(struct load_crowd *crowd, double seconds) {
+  uint64_t end_ns = clock_monotonic_ns() + (uint64_t)(seconds * ns_per_s);
+  while (clock_monotonic_ns() < end_ns && crowd->shared.lost == 0) {
+    int err = load_crowd_reconnect(crowd);
+    if (err < 0) return err;
+    load_crowd_wait(crowd, end_ns);
+  }
+  return 0;
+}
+
 /* ---- */
 
 typedef int work_fn(struct load_crowd *crowd, double seconds);
 
 static work_fn *const works[] = {
-    [LOAD_FANOUT] = run_fanout,
-    [LOAD_RATE] = run_rate,
-    [LOAD_PUBLISH] = run_publish,
-    [LOAD_IDLE] = run_idle,
+    [LOAD_FANOUT] = run_fanout,   [LOAD_RATE] = run_rate, [LOAD_PUBLISH] = run_publish,
+    [LOAD_CONNECT] = run_connect, [LOAD_IDLE] = run_idle,
 };
 
 static int connect_all(struct load_crowd *crowd, struct load_result *ret) {

@@ -14,6 +14,7 @@ struct load_sample {
   uint64_t published;
   uint64_t acknowledged;
   uint64_t delivered;
+  uint64_t handshakes;
   uint64_t payload_bytes;
   uint64_t wire_bytes;
   uint64_t segments; /* 0 in `fresh` and `connected` */
