@@ -424,12 +424,21 @@ int json_object_find(struct json_value object, struct slice key, struct json_val
   return ERR_OK;
 }
 
-static inline void select_member(struct json_value name, struct json_value value,
-                                 const struct slice *names, size_t count, struct json_value *ret) {
-  size_t i = 0;
-  while (i < count && !json_string_equals(name, names[i]))
-    i++;
-  if (i < count) ret[i] = value;
+/* Looks at the names from `start` on: members mostly come in the order of the names. Where to start
+ * for the next one. */
+static inline size_t select_member(struct json_value name, struct json_value value,
+                                   const struct slice *names, size_t count, size_t start,
+                                   struct json_value *ret) {
+  size_t i = start;
+  for (size_t tries = 0; tries < count; tries++) {
+    size_t next = i + 1 == count ? 0 : i + 1;
+    if (json_string_equals(name, names[i])) {
+      ret[i] = value;
+      return next;
+    }
+    i = next;
+  }
+  return start;
 }
 
 void json_object_select(struct json_value object, const struct slice *names, size_t count,
@@ -441,8 +450,9 @@ void json_object_select(struct json_value object, const struct slice *names, siz
   struct json_iter it;
   struct json_value name, value;
   json_iter_init(&it, object);
+  size_t start = 0;
   while (member_next(&it, &name, &value))
-    select_member(name, value, names, count, ret);
+    start = select_member(name, value, names, count, start, ret);
 }
 
 void json_members_select(const struct json_members *members, struct json_value object,
@@ -453,6 +463,9 @@ void json_members_select(const struct json_members *members, struct json_value o
   }
   for (size_t i = 0; i < count; i++)
     ret[i] = (struct json_value){0};
-  for (size_t i = 0; i < members->count; i++)
-    select_member(members->items[i].name, members->items[i].value, names, count, ret);
+  size_t start = 0;
+  for (size_t i = 0; i < members->count; i++) {
+    const struct json_member *member = &members->items[i];
+    start = select_member(member->name, member->value, names, count, start, ret);
+  }
 }

@@ -170,11 +170,9 @@ static void append_event(struct encoder *encoder, struct message_form form, stru
     sse_append_event(&encoder->run, SLICE("gap"), SLICE(""), message_item(message));
     return;
   }
-  char text[MESSAGE_ID_MAX];
-  size_t len = message_id_format(message_id(message), text);
   struct slice data = form.format == FORMAT_SSE_JSON ? message_item(message)
                                                      : text_of(encoder, message_payload(message));
-  sse_append_event(&encoder->run, SLICE(""), slice_of(text, len), data);
+  sse_append_event(&encoder->run, SLICE(""), message_id_text(message), data);
 }
 
 /* ---- runs ---- */

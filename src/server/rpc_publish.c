@@ -10,10 +10,16 @@
 #include "eventhub/topic/token.h"
 
 void rpc_append_published(struct buf *out, const struct rpc_call *call) {
-  char id[MESSAGE_ID_MAX];
-  size_t id_len = message_id_format(call->request.publish.id, id);
+  enum { AROUND = 96 }; /* the topic */
+  const struct store_publish *publish = &call->request.publish;
+  char text[MESSAGE_ID_MAX];
+  struct slice id = message_id_text(publish->message);
+  /* Some stores do not set the message's own. */
+  if (message_id_compare(message_id(publish->message), publish->id) != 0)
+    id = slice_of(text, message_id_format(publish->id, text));
+  buf_reserve(out, call->subject.len + AROUND);
   buf_append_str(out, "{\"action\":\"publish\",\"id\":\"");
-  buf_append(out, id, id_len);
+  buf_append_slice(out, id);
   buf_append_str(out, "\",\"status\":\"ok\",\"topic\":\"");
   buf_append_slice(out, call->subject);
   buf_append_str(out, "\"}");

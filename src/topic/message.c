@@ -151,6 +151,11 @@ void message_set_id(struct message *message, struct message_id id) {
   message->id = id;
 }
 
+struct slice message_id_text(const struct message *message) {
+  size_t start = message->item + before_id.len, end = before_id.len + MESSAGE_ID_MAX - 1;
+  return slice_of(message->data + start, end - start);
+}
+
 struct slice message_item(const struct message *message) {
   return slice_of(message->data + message->item, message->end - message->item);
 }

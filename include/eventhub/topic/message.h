@@ -98,6 +98,8 @@ struct slice message_payload(const struct message *message);
 struct slice message_origin_json(const struct message *message);
 
 struct message_id message_id(const struct message *message);
+/* As message_id_format writes it; lives as long as the message and its id do. */
+struct slice message_id_text(const struct message *message);
 
 /* A compressed form of the message, made by whoever needs it first and kept for all others, on any
  * thread; what it is, they agree on. NULL before that. It lives as long as the message. */

@@ -182,8 +182,22 @@ static void references_are_counted_across_threads(void **state) {
   message_unref(message);
 }
 
+static void the_id_s_text_is_that_of_its_format(void **state) {
+  (void)state;
+  static const struct message_id ids[] = {{0, 0}, {1700000000000, 7}, {UINT64_MAX, UINT64_MAX}};
+  struct message *message = message_new(SLICE("a"), SLICE("1"), SLICE(""));
+  for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+    char text[MESSAGE_ID_MAX];
+    message_set_id(message, ids[i]);
+    size_t len = message_id_format(ids[i], text);
+    assert_true(slice_equal(message_id_text(message), slice_of(text, len)));
+  }
+  message_unref(message);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_id_s_text_is_that_of_its_format),
       cmocka_unit_test(ids_format_and_parse_back),
       cmocka_unit_test(an_id_without_sequence_means_zero),
       cmocka_unit_test(what_is_no_id_is_refused_and_leaves_the_answer_alone),
