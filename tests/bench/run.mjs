@@ -1,7 +1,9 @@
 // Measures the broker, most works against the floor, and prints one table. See docs/performance.md.
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { machine, printReport, summarise } from './lib/report.mjs';
+import { curveSvg, ratiosSvg, writePlot } from './lib/plot.mjs';
+import { machine, printCurves, printReport, summarise } from './lib/report.mjs';
+import { CURVES } from './lib/scale.mjs';
 import { WORKS } from './lib/works.mjs';
 
 const OPTIONS = {
@@ -9,6 +11,8 @@ const OPTIONS = {
   duration: { type: 'string', default: '4' },
   only: { type: 'string', multiple: true, default: [] },
   json: { type: 'string' },
+  plots: { type: 'string' },
+  scale: { type: 'boolean', default: false },
   build: { type: 'string' },
   help: { type: 'boolean', default: false },
 };
@@ -19,7 +23,9 @@ function help() {
   --rounds N      how often each work is measured; the table has medians (5)
   --duration S    seconds that each measurement of fanout and rate takes (4)
   --only WORK     just this work; may be repeated
+  --scale         instead, how costs grow by powers of ten
   --json FILE     also write all figures of all rounds there
+  --plots DIR     also write pictures of them there, as SVG
   --build DIR     measure what was built there (build/release)
 
 works:`);
@@ -67,15 +73,58 @@ async function measure(options) {
   return samples;
 }
 
-async function main() {
-  const options = parse();
-  if (options.help) return help();
+function writeJson(options, content) {
+  if (options.json) writeFileSync(options.json, `${JSON.stringify(content, null, 2)}\n`);
+}
+
+function writePlots(options, plots) {
+  if (!options.plots) return;
+  mkdirSync(options.plots, { recursive: true });
+  for (const [name, content] of plots) writePlot(options.plots, name, content);
+}
+
+async function runWorks(options) {
   const host = machine();
   const samples = await measure(options);
   const rows = summarise(options.works, samples);
   printReport(host, rows);
-  if (options.json) {
-    writeFileSync(options.json, `${JSON.stringify({ machine: host, rows, samples }, null, 2)}\n`);
+  writeJson(options, { machine: host, rows, samples });
+  writePlots(options, [['ratios', ratiosSvg(rows)]]);
+}
+
+/** The least of the rounds: what else the machine does can only add. */
+async function measurePoint(options, curve, size) {
+  const found = [];
+  for (let round = 0; round < options.rounds; round++) {
+    process.stderr.write(`bench: ${curve.name} ${size}: round ${round + 1}\n`);
+    found.push(await curve.measure(options, size));
+  }
+  return { size, cost: Math.min(...found) };
+}
+
+async function runScale(options) {
+  const host = machine();
+  const curves = [];
+  for (const { measure: _, sizes, ...curve } of CURVES) {
+    const points = [];
+    for (const size of sizes) {
+      points.push(await measurePoint(options, CURVES.find((one) => one.name === curve.name), size));
+    }
+    curves.push({ ...curve, points });
+  }
+  printCurves(host, curves);
+  writeJson(options, { machine: host, curves });
+  writePlots(options, curves.map((curve) => [curve.name, curveSvg(curve)]));
+}
+
+async function main() {
+  const options = parse();
+  if (options.help) {
+    help();
+  } else if (options.scale) {
+    await runScale(options);
+  } else {
+    await runWorks(options);
   }
 }
 

@@ -1,6 +1,7 @@
 // The programs that are measured and those that measure. Only what is started here is ever stopped,
 // each by its own handle.
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Program, freePort } from '../../blackbox/lib/process.mjs';
@@ -32,12 +33,29 @@ async function withServer(start, ready, run) {
   }
 }
 
-/** The broker as it is without configuration, but for authentication. */
-export function withBroker({ build }, run) {
+/** The broker as it is without configuration, but for authentication and what `env` says. */
+export function withBroker({ build }, run, env = {}) {
   const start = (port) => new Program(binary(build, 'eventhub'), {
-    env: { DISABLE_AUTH: '1', LISTEN_PORT: String(port) },
+    env: { DISABLE_AUTH: '1', LISTEN_PORT: String(port), ...env },
   });
   return withServer(start, /listening/, run);
+}
+
+/** nats-server as it is without configuration, but for a WebSocket listener. */
+export async function withNats(run) {
+  const directory = mkdtempSync(path.join(tmpdir(), 'eventhub-nats-'));
+  const config = path.join(directory, 'nats.conf');
+  const plainPort = await freePort();
+  const start = (port) => {
+    writeFileSync(config, `listen: "127.0.0.1:${plainPort}"\n` +
+      `websocket { listen: "127.0.0.1:${port}", no_tls: true }\n`);
+    return new Program('nats-server', { args: ['-c', config] });
+  };
+  try {
+    return await withServer(start, /Server is ready/, run);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
 
 /** A broker with a Redis behind it: a RedisServer of the black-box tests. */

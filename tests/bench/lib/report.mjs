@@ -76,9 +76,25 @@ function printTable(lines) {
   lines.slice(1).forEach(print);
 }
 
+const printHost = (host, what) =>
+  console.log(`${host.cpu}, ${host.cores} cores, Linux ${host.kernel}; load average before:` +
+    ` ${host.loadAverage}; ${what}\n`);
+
 export function printReport(host, rows) {
   const header = ['work', 'figure', 'eventhub', 'base', 'ratio (min-max)', 'target'];
-  console.log(`${host.cpu}, ${host.cores} cores, Linux ${host.kernel}; load average before:` +
-    ` ${host.loadAverage}; medians\n`);
+  printHost(host, 'medians');
   printTable([header, ...rows.map(cells)]);
+}
+
+/** Curves as lines of costs, below their sizes. */
+export function printCurves(host, curves) {
+  printHost(host, 'least of the rounds');
+  for (const { title, unit, points } of curves) {
+    console.log(title);
+    printTable([
+      ['', ...points.map(({ size }) => size.toLocaleString('en'))],
+      [unit, ...points.map(({ cost }) => String(Number(cost.toPrecision(3))))],
+    ]);
+    console.log('');
+  }
 }

@@ -4,41 +4,62 @@
 //   with, may be absent
 //   rows: which of the figures the table shows, and what they should be: at most a `ratio` to the
 //   base or a `value`, or at least a `leastRatio`
-import { load, microBenchmark, withBroker, withFloor, wrk } from './programs.mjs';
+import { load, microBenchmark, withBroker, withFloor, withNats, wrk } from './programs.mjs';
 import { REDIS_WORKS } from './redis_works.mjs';
 import { both } from './rounds.mjs';
 
 const PING_INTERVAL_S = 30;
 
-// The floor carries what the broker delivers: the message within its JSON.
+// The floor carries what the broker delivers: the message within its JSON, whose length is known.
 const MESSAGE_BYTES = 64;
-const DELIVERED_BYTES = 154;
-
-const DELIVERED_BYTES_SLACK = 2; // message ids vary in length
+const AROUND_BYTES = 90;
+const AROUND_TEXT_ID_BYTES = 106; // with ids such as "subscription-7" instead of 7
+const DELIVERED_BYTES_SLACK = 2; // ids vary in length
 
 function bytes(size) {
   return ['--size', String(size)];
 }
 
-function checkDelivered({ payload_bytes: found }) {
-  if (Math.abs(found - DELIVERED_BYTES) <= DELIVERED_BYTES_SLACK) return;
-  throw new Error(`deliveries have ${found} bytes; the floor would carry ${DELIVERED_BYTES}`);
+function checkDelivered({ payload_bytes: found }, expected) {
+  if (Math.abs(found - expected) <= DELIVERED_BYTES_SLACK) return;
+  throw new Error(`deliveries have ${found} bytes; the floor would carry ${expected}`);
 }
 
-async function againstFloor(options, round, work, floorArgs) {
+/** The same work on a broker and on a floor, which is told how long deliveries are. */
+async function againstFloor(options, round, work, { args = [], ids = [], size = MESSAGE_BYTES,
+  around = AROUND_BYTES, floorArgs = [], env } = {}) {
   const found = await both(round,
     () => withBroker(options, (server) =>
-      load(options, server, work, options.seconds, bytes(MESSAGE_BYTES))),
+      load(options, server, work, options.seconds, [...args, ...ids, ...bytes(size)]), env),
     () => withFloor(options, floorArgs, (server) =>
-      load(options, server, work, options.seconds, ['--floor', ...bytes(DELIVERED_BYTES)])));
-  checkDelivered(found.ours);
+      load(options, server, work, options.seconds, ['--floor', ...args, ...bytes(size + around)])));
+  if (work !== 'connect') checkDelivered(found.ours, size + around);
   return found;
 }
 
+const PACED = { floorArgs: ['--single'] };
+
+async function measureDirect(options, round) {
+  const args = ['--topics', '1000', '--publishers', '20'];
+  const measure = (...more) => (server) =>
+    load(options, server, 'fanout', options.seconds, [...args, ...more]);
+  return both(round, () => withBroker(options, measure()), () => withNats(measure('--nats')));
+}
+
+async function measureLatency(options, round) {
+  const args = ['--rate', '100', '--subscribers', '10'];
+  const found = await againstFloor(options, round, 'rate', { ...PACED, args });
+  found.ours.more_p50_ms = found.ours.p50_ms - found.base.p50_ms;
+  return found;
+}
+
+const IDLE = 18_000;
+
 async function measureIdle(options) {
-  const measure = (...args) => withBroker(options, (server) =>
-    load(options, server, 'idle', PING_INTERVAL_S, ['--subscribers', '10000', ...args]));
-  return { ours: await measure() };
+  const ours = await withBroker(options, (server) =>
+    load(options, server, 'idle', PING_INTERVAL_S, ['--subscribers', String(IDLE)]));
+  ours.cpu_us_per_s = ours.cpu_percent * 1e4 / IDLE;
+  return { ours };
 }
 
 /** Connections that have negotiated compression and not used it yet, against others. */
@@ -57,25 +78,20 @@ function againstWebSocket(options, round, way, work, ...args) {
   return both(round, () => measure(way), () => measure('websocket'));
 }
 
-async function measureEvents(options, round) {
-  const closed = await againstWebSocket(options, round, 'events', 'fanout', ...bytes(MESSAGE_BYTES));
-  const paced = await againstWebSocket(options, round, 'events', 'rate', ...bytes(MESSAGE_BYTES));
-  for (const side of ['ours', 'base']) {
-    closed[side].paced_cpu_us_per_delivery = paced[side].cpu_us_per_delivery;
-  }
-  return closed;
-}
-
-async function measureCompression(options, round) {
-  const json = ['--content', 'json', ...bytes(2048)];
-  const closed = await againstWebSocket(options, round, 'deflate', 'fanout', ...json);
-  const paced = await againstWebSocket(options, round, 'deflate', 'rate', ...json);
+/** Closed loop and 20 messages a second: the figures of the latter are called paced_. */
+async function inWay(options, round, way, args) {
+  const closed = await againstWebSocket(options, round, way, 'fanout', ...args);
+  const paced = await againstWebSocket(options, round, way, 'rate', ...args);
   for (const side of ['ours', 'base']) {
     closed[side].paced_cpu_us_per_delivery = paced[side].cpu_us_per_delivery;
     closed[side].paced_wire_bytes = paced[side].wire_bytes;
   }
   return closed;
 }
+
+const measureEvents = (options, round) => inWay(options, round, 'events', bytes(MESSAGE_BYTES));
+const measureCompression = (options, round) =>
+  inWay(options, round, 'deflate', ['--content', 'json', ...bytes(2048)]);
 
 const PUBLISH_BYTES = 100;
 
@@ -91,7 +107,13 @@ async function measureTrie(options) {
   const text = await microBenchmark(options, 'trie');
   const figures = (filters) => {
     const numbers = new RegExp(`^ *${filters} +(.*)$`, 'm').exec(text)[1].trim().split(/ +/);
-    return { one_ns: Number(numbers[0]), random_ns: Number(numbers[1]) };
+    return {
+      one_ns: Number(numbers[0]),
+      random_ns: Number(numbers[1]),
+      add_ns: Number(numbers[3]),
+      remove_ns: Number(numbers[4]),
+      bytes: Number(numbers[5]),
+    };
   };
   return { ours: figures(1_000_000), base: figures(1_000) };
 }
@@ -107,46 +129,174 @@ export const WORKS = [
   {
     name: 'fanout',
     help: '1,000 subscribers, closed loop, 64-byte messages, 64 on their way',
-    measure: (options, round) => againstFloor(options, round, 'fanout', []),
+    measure: (options, round) => againstFloor(options, round, 'fanout'),
     rows: [
       {
         title: 'fan-out to 1,000 subscribers, closed loop',
         figure: 'cpu_us_per_delivery',
         unit: 'µs CPU per delivery',
-        target: { ratio: 1.5 },
+        target: { ratio: 1.15 },
       },
       { title: '', figure: 'delivered_per_send', unit: 'deliveries per send' },
       { title: '', figure: 'delivered_per_s', unit: 'deliveries/s', digits: 0 },
     ],
   },
   {
-    name: 'rate',
-    help: '1,000 subscribers, 20 messages a second, of 64 bytes',
-    measure: (options, round) => againstFloor(options, round, 'rate', ['--single']),
+    name: 'ids',
+    help: 'the same with 16 different subscription ids, numbers',
+    measure: (options, round) => againstFloor(options, round, 'fanout', { ids: ['--ids', '16'] }),
     rows: [
       {
-        title: 'fan-out to 1,000 subscribers, 20 messages/s',
+        title: '... with 16 different subscription ids',
         figure: 'cpu_us_per_delivery',
         unit: 'µs CPU per delivery',
-        target: { ratio: 1.25 },
+        target: { ratio: 1.3 },
+      },
+    ],
+  },
+  {
+    name: 'text-ids',
+    help: 'the same with 16 different subscription ids, strings',
+    measure: (options, round) => againstFloor(options, round, 'fanout',
+      { ids: ['--ids', '16', '--id-kind', 'text'], around: AROUND_TEXT_ID_BYTES }),
+    rows: [
+      {
+        title: '... that are strings',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.3 },
+      },
+    ],
+  },
+  {
+    name: 'large',
+    help: '100 subscribers, closed loop, messages of 16 KiB',
+    measure: (options, round) => againstFloor(options, round, 'fanout',
+      { args: ['--subscribers', '100'], size: 16384 }),
+    rows: [
+      {
+        title: '16 KiB to 100 subscribers, closed loop',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.1 },
+      },
+    ],
+  },
+  {
+    name: 'rate',
+    help: '1,000 subscribers, 20 messages a second, of 64 bytes; one send for each',
+    measure: (options, round) => againstFloor(options, round, 'rate',
+      { ...PACED, env: { ENABLE_IO_URING: '0' } }),
+    rows: [
+      {
+        title: 'fan-out to 1,000 subscribers, 20 messages/s, by send',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.1 },
       },
       { title: '', figure: 'p50_ms', unit: 'ms, half of the deliveries' },
       { title: '', figure: 'p99_ms', unit: 'ms, 99 % of the deliveries' },
     ],
   },
   {
+    name: 'rate-one',
+    help: 'the same with one worker: as many threads as the floor has',
+    measure: (options, round) => againstFloor(options, round, 'rate',
+      { ...PACED, env: { ENABLE_IO_URING: '0', WORKER_THREADS: '1' } }),
+    rows: [
+      {
+        title: '... with one worker',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.1 },
+      },
+    ],
+  },
+  {
+    name: 'rate-uring',
+    help: '1,000 subscribers, 20 messages a second, many sends in one call by io_uring',
+    measure: (options, round) => againstFloor(options, round, 'rate', PACED),
+    rows: [
+      {
+        title: '... by io_uring',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 0.85 },
+      },
+    ],
+  },
+  {
+    name: 'rate-uring-one',
+    help: 'the same with one worker',
+    measure: (options, round) => againstFloor(options, round, 'rate',
+      { ...PACED, env: { WORKER_THREADS: '1' } }),
+    rows: [
+      {
+        title: '... by io_uring, with one worker',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 0.85 },
+      },
+    ],
+  },
+  {
+    name: 'direct',
+    help: '1,000 subscribers on 1,000 topics, 20 publishers, all acknowledged; base: nats-server',
+    measure: measureDirect,
+    rows: [
+      {
+        title: 'point to point on 1,000 topics; base: nats-server',
+        figure: 'cpu_us_per_delivery',
+        unit: 'µs CPU per delivery',
+        target: { ratio: 1.0 },
+      },
+      { title: '', figure: 'delivered_per_s', unit: 'deliveries/s', digits: 0 },
+    ],
+  },
+  {
+    name: 'latency',
+    help: '10 subscribers, 100 messages a second: from when one was due to its deliveries',
+    measure: measureLatency,
+    rows: [
+      {
+        title: 'latency to 10 subscribers at 100 messages/s',
+        figure: 'more_p50_ms',
+        unit: "ms more than the floor's, half",
+        target: { value: 0.1 },
+      },
+      { title: '', figure: 'p50_ms', unit: 'ms, half of the deliveries' },
+      { title: '', figure: 'p99_ms', unit: 'ms, 99 % of the deliveries', target: { ratio: 2 } },
+    ],
+  },
+  {
+    name: 'connect',
+    help: 'opening handshakes, 64 at a time',
+    measure: (options, round) => againstFloor(options, round, 'connect',
+      { args: ['--publishers', '64'] }),
+    rows: [
+      {
+        title: 'opening handshakes, 64 at a time',
+        figure: 'handshakes_per_s',
+        unit: 'handshakes/s',
+        digits: 0,
+        target: { leastRatio: 0.8 },
+      },
+      { title: '', figure: 'cpu_us_per_handshake', unit: 'µs CPU each' },
+    ],
+  },
+  {
     name: 'idle',
-    help: `10,000 subscribers, a topic each, idle for ${PING_INTERVAL_S} s: one ping of each`,
+    help: `18,000 subscribers, a topic each, idle for ${PING_INTERVAL_S} s: one ping of each`,
     maxRounds: 3,
     measure: measureIdle,
     rows: [
       {
-        title: '10,000 idle connections, a topic each',
+        title: '18,000 idle connections, a topic each',
         figure: 'resident_kb_per_connection',
         unit: 'kB resident each',
-        target: { value: 2.0 },
+        target: { value: 1.0 },
       },
-      { title: '', figure: 'cpu_percent', unit: '% of a core', target: { value: 0.5 } },
+      { title: '', figure: 'cpu_us_per_s', unit: 'µs CPU per s each', target: { value: 1.0 } },
       { title: 'to connect and subscribe one', figure: 'cpu_us_per_connect', unit: 'µs CPU' },
     ],
   },
@@ -233,9 +383,12 @@ export const WORKS = [
         title: 'match among 1,000,000 filters; base: 1,000',
         figure: 'one_ns',
         unit: 'ns, always the same topic',
-        target: { ratio: 2.0 },
+        target: { value: 300 },
       },
-      { title: '', figure: 'random_ns', unit: 'ns, random topics' },
+      { title: '', figure: 'random_ns', unit: 'ns, random topics', target: { value: 300 } },
+      { title: '', figure: 'add_ns', unit: 'ns to add one' },
+      { title: '', figure: 'remove_ns', unit: 'ns to remove one' },
+      { title: '', figure: 'bytes', unit: 'bytes for each', target: { value: 150 } },
     ],
   },
   {
