@@ -16,6 +16,7 @@ struct span_ring {
 };
 
 static struct span *ring_at(struct span_ring *ring, uint32_t index) {
+  assert(ring != NULL);
   return &ring->spans[(ring->first + index) & (ring->cap - 1)];
 }
 

@@ -144,7 +144,8 @@ void connection_pool_done(struct connection_pool *pool) {
     if (pool->slots[i] != NULL) connection_drop(pool->slots[i]);
   }
   pool->flush_ns = UINT64_MAX;
-  connection_pool_flush(pool);
+  while (pool->answers.first != NULL || pool->deliveries.first != NULL)
+    connection_pool_flush(pool);
   deadline_list_remove(&pool->handshakes);
   deadline_list_remove(&pool->pings);
   deadline_list_remove(&pool->closings);
@@ -230,12 +231,12 @@ static void on_ring_sent(void *owner, ssize_t result) {
   settle_sent(connection, err);
 }
 
-static void flush_first(struct connection_pool *pool, struct send_ring *ring) {
-  struct connection *connection = pool->dirty;
+static void flush_first(struct dirty_list *list, struct send_ring *ring) {
+  struct connection *connection = list->first;
   size_t len;
   const char *piece;
-  pool->dirty = connection->next_dirty;
-  pool->dirty_count--;
+  list->first = connection->next_dirty;
+  list->count--;
   connection->is_dirty = false;
   if (connection->state == CONNECTION_CLOSED) {
     bury(connection);
@@ -246,31 +247,38 @@ static void flush_first(struct connection_pool *pool, struct send_ring *ring) {
   }
 }
 
-static void flush_by_ring(struct connection_pool *pool) {
-  while (pool->dirty != NULL && send_ring_takes(pool->ring))
-    flush_first(pool, pool->ring);
+static void flush_by_ring(struct connection_pool *pool, struct dirty_list *list) {
+  while (list->first != NULL && send_ring_takes(pool->ring))
+    flush_first(list, pool->ring);
   send_ring_submit(pool->ring, on_ring_sent);
 }
 
-static void flush_one_by_one(struct connection_pool *pool) {
-  for (int i = 0; i < FLUSH_STEP && pool->dirty != NULL; i++)
-    flush_first(pool, NULL);
+static void flush_one_by_one(struct dirty_list *list) {
+  for (int i = 0; i < FLUSH_STEP && list->first != NULL; i++)
+    flush_first(list, NULL);
 }
 
-void connection_pool_flush(struct connection_pool *pool) {
-  uint64_t start_ns = pool->dirty != NULL ? clock_monotonic_ns() : 0;
-  while (pool->dirty != NULL) {
-    bool by_ring = pool->ring != NULL && pool->dirty_count >= RING_WORTH;
+static void flush_list(struct connection_pool *pool, struct dirty_list *list) {
+  uint64_t start_ns = list->first != NULL ? clock_monotonic_ns() : 0;
+  while (list->first != NULL) {
+    bool by_ring = pool->ring != NULL && list->count >= RING_WORTH;
     if (by_ring) {
-      flush_by_ring(pool);
+      flush_by_ring(pool, list);
     } else {
-      flush_one_by_one(pool);
+      flush_one_by_one(list);
     }
-    if (pool->dirty != NULL && clock_monotonic_ns() - start_ns > pool->flush_ns) {
+    if (list->first != NULL && clock_monotonic_ns() - start_ns > pool->flush_ns) {
       loop_hurry(pool->loop);
       break;
     }
   }
+}
+
+void connection_pool_flush(struct connection_pool *pool) {
+  flush_list(pool, &pool->answers);
+  flush_list(pool, &pool->deliveries);
+  /* Sending may have closed or answered somebody. */
+  if (pool->answers.first != NULL) loop_hurry(pool->loop);
   free_dead(pool);
   chunk_arena_rewind(&pool->arena);
 }

@@ -98,6 +98,13 @@ struct connection_limits {
   uint32_t ping_interval_ms;
 };
 
+/* Connections with something to send, the oldest first. A connection stands in one of the pool's
+ * lists: who is served by a wide fan-out waits for its turn, and others do not wait behind it. */
+struct dirty_list {
+  struct connection *first, *last;
+  uint32_t count;
+};
+
 struct connection_pool {
   struct loop *loop;
   const struct connection_handler *handler;
@@ -112,10 +119,9 @@ struct connection_pool {
   uint32_t *free_slots;
   uint32_t free_count;
   uint32_t open_count;
-  struct connection *dirty; /* to flush at the end of the turn, the oldest first */
-  struct connection *last_dirty;
-  uint32_t dirty_count;
-  uint64_t flush_ns;       /* that sending may take of a turn */
+  /* To flush at the end of the turn: what was asked for, and what came by fan-out. */
+  struct dirty_list answers, deliveries;
+  uint64_t flush_ns;       /* that sending each of them may take of a turn */
   struct send_ring *ring;  /* NULL: sends are made one by one */
   struct connection *dead; /* to free at the end of the turn */
   char *recv_buffer;
@@ -130,7 +136,7 @@ struct connection {
   struct connection *next_dirty;
   uint8_t state;             /* enum connection_state */
   uint8_t pauses;            /* enum connection_pause */
-  bool is_dirty;             /* stands in the pool's list */
+  bool is_dirty;             /* stands in one of the pool's lists */
   bool is_readable;          /* bytes may wait in the socket that no further event tells of */
   bool has_hung_up;          /* the peer has sent its end */
   bool awaits_close;         /* our close frame is sent or queued, the peer's is still to come */
@@ -222,24 +228,27 @@ void connection_peer_text(const struct connection *connection, char *out, size_t
 /* The parts of connection_push that are not the common case. */
 void connection_overflow(struct connection *connection);
 
-static inline void connection_mark_dirty(struct connection *connection) {
+static inline void connection_make_dirty(struct connection *connection, struct dirty_list *list) {
   if (connection->is_dirty) return;
-  struct connection_pool *pool = connection->pool;
   connection->is_dirty = true;
   connection->next_dirty = NULL;
-  if (pool->dirty == NULL) {
-    pool->dirty = connection;
+  if (list->first == NULL) {
+    list->first = connection;
   } else {
-    pool->last_dirty->next_dirty = connection;
+    list->last->next_dirty = connection;
   }
-  pool->last_dirty = connection;
-  pool->dirty_count++;
+  list->last = connection;
+  list->count++;
+}
+
+static inline void connection_mark_dirty(struct connection *connection) {
+  connection_make_dirty(connection, &connection->pool->answers);
 }
 
 static inline void connection_push(struct connection *connection, const struct span *frames) {
   if (!connection_is_live(connection)) return;
   out_queue_push(&connection->out, frames);
-  connection_mark_dirty(connection);
+  connection_make_dirty(connection, &connection->pool->deliveries);
   if (connection->out.bytes > connection->pool->limits.max_send_queue)
     connection_overflow(connection);
 }

@@ -22,17 +22,18 @@ const svg = (height, parts) =>
 
 const short = (value) => String(Number(value.toPrecision(3)));
 
-/** Ratios to what we are compared with, a bar each, with their range over the rounds. */
+/** Costs that should stay below a ratio to what we are compared with: a bar each, with their range
+ * over the rounds. */
 export function ratiosSvg(rows) {
   const LEFT = 400, ROW = 26, TOP = 40;
   let title = '';
   const bars = [];
   for (const row of rows) {
     if (row.title) ({ title } = row);
-    if (row.ratio) bars.push({ ...row, label: `${title}: ${row.unit}` });
+    if (row.target?.ratio) bars.push({ ...row, label: `${title}: ${row.unit}` });
   }
-  const most = Math.max(1.5, ...bars.map((bar) => Math.min(bar.ratioMax, 3)));
-  const x = (value) => LEFT + (Math.min(value, most) / most) * (WIDTH - LEFT - 20);
+  const widest = Math.max(1.5, ...bars.map((bar) => Math.min(bar.ratioMax, 3)));
+  const x = (value) => LEFT + (Math.min(value, widest) / widest) * (WIDTH - LEFT - 40);
   const height = TOP + bars.length * ROW + 20;
   const parts = [text(10, 20, 'what it costs, against the floor or what else is the base (1.0)')];
   bars.forEach((bar, i) => {
@@ -42,12 +43,12 @@ export function ratiosSvg(rows) {
     parts.push(`<rect x="${LEFT}" y="${y + 3}" width="${(x(bar.ratio) - LEFT).toFixed(1)}" ` +
       `height="14" fill="#4878a8"><title>${bar.ratio.toFixed(2)}</title></rect>`);
     parts.push(line(x(bar.ratioMin), y + 10, x(bar.ratioMax), y + 10, '#1d3245'));
-    const target = bar.target?.ratio ?? bar.target?.leastRatio;
-    if (target) parts.push(line(x(target), y, x(target), y + 20, '#c03030', 'stroke-width="2"'));
+    const most = x(bar.target.ratio);
+    parts.push(line(most, y, most, y + 20, '#c03030', 'stroke-width="2"'));
     parts.push(text(x(bar.ratioMax) + 6, y + 14, bar.ratio.toFixed(2)));
   });
   parts.push(line(x(1), TOP - 8, x(1), height - 12, '#808080', 'stroke-dasharray="4 3"'));
-  parts.push(text(10, height - 6, 'red: target', 'fill="#c03030"'));
+  parts.push(text(10, height - 6, 'red: no more than this', 'fill="#c03030"'));
   return svg(height, parts);
 }
 

@@ -234,6 +234,31 @@ static void many_sends_are_one_call(void **state) {
     peer_close(&peers[i]);
 }
 
+/* Deliveries to many wait for each other, answers do not wait for them. */
+static void an_answer_does_not_wait_behind_deliveries(void **state) {
+  (void)state;
+  enum { PEERS = 40, STEP = 16 };
+  static struct peer peers[PEERS];
+  struct connection *connections[PEERS];
+  for (int i = 0; i < PEERS; i++)
+    connections[i] = peer_connect_ws(&peers[i], &fixture);
+  char *at = chunk_arena_reserve(&fixture.pool.arena, SMALL);
+  memset(at, 0, SMALL);
+  struct span span = chunk_arena_commit(&fixture.pool.arena, SMALL);
+  for (int i = 0; i < PEERS - 1; i++)
+    connection_push(connections[i], &span);
+  send_numbered(connections[PEERS - 1], 0, SMALL);
+  fixture.pool.flush_ns = 0;
+  connection_pool_flush(&fixture.pool);
+  assert_true(out_queue_is_empty(&connections[PEERS - 1]->out));
+  assert_int_equal(count_unsent(connections, PEERS), PEERS - 1 - STEP);
+  connection_pool_flush(&fixture.pool);
+  connection_pool_flush(&fixture.pool);
+  assert_int_equal(count_unsent(connections, PEERS), 0);
+  for (int i = 0; i < PEERS; i++)
+    peer_close(&peers[i]);
+}
+
 static void one_that_reads_slowly_but_reads_gets_everything(void **state) {
   (void)state;
   struct connection *connection = connect_narrow();
@@ -428,6 +453,7 @@ int main(void) {
       POOL_TEST(a_stalled_reader_gets_the_whole_answer_to_its_handshake),
       POOL_TEST(a_stalled_reader_that_never_reads_again_is_dropped_in_time),
       POOL_TEST(a_long_flush_goes_on_in_the_next_turn),
+      POOL_TEST(an_answer_does_not_wait_behind_deliveries),
       POOL_TEST(many_sends_are_one_call),
       POOL_TEST(a_burst_is_no_stall_where_the_socket_takes_it),
       POOL_TEST(a_burst_is_no_stall_where_the_reader_has_caught_up),
