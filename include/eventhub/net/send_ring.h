@@ -17,7 +17,7 @@
 struct send_ring;
 
 enum {
-  SEND_RING_MAX = 512,              /* sends in one call */
+  SEND_RING_MAX = 512,             /* sends in one call */
   SEND_RING_BYTES_MAX = 256 * 1024 /* ... that together are about so long, or one that is longer */
 };
 
