@@ -41,18 +41,18 @@ void send_ring_add(struct send_ring *ring, int fd, const char *bytes, size_t len
   ring->bytes += len;
 }
 
+/* Of what was interrupted nothing was sent, and no event will tell to go on. */
 static ssize_t result_of(int res) {
-  if (res > 0) return res;
-  return res == -EAGAIN || res == -EINTR ? ERR_AGAIN : ERR_CLOSED;
+  if (res > 0 || res == -EINTR) return res > 0 ? res : 0;
+  return res == -EAGAIN ? ERR_AGAIN : ERR_CLOSED;
 }
 
 /* Interrupted calls go on: all that was added is sent. */
 static void submit(struct send_ring *ring) {
-  int err;
   do {
-    err = io_uring_submit_and_wait(&ring->ring, ring->count);
-  } while (err == -EINTR || err == -EAGAIN || io_uring_sq_ready(&ring->ring) > 0);
-  assert(err >= 0);
+    int err = io_uring_submit_and_wait(&ring->ring, ring->count);
+    assert(err >= 0 || err == -EINTR || err == -EAGAIN);
+  } while (io_uring_sq_ready(&ring->ring) > 0);
 }
 
 void send_ring_submit(struct send_ring *ring, send_ring_fn *on_sent) {

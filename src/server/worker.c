@@ -97,12 +97,12 @@ static void on_turn_end(void *context) {
   store_client_flush(&worker->client);
   mailbox_drain(&worker->loop.mailbox); /* answers that are there already leave with this turn */
   if (!store_client_run(&worker->client, TURN_WORK)) loop_hurry(&worker->loop);
+  connection_pool_flush(&worker->pool);
+  store_client_flush(&worker->client); /* what answers led to, watches that ended with connections */
   if (worker->is_going_deaf) {
     worker->is_going_deaf = false;
     enter_phase(worker, WORKER_DEAF);
   }
-  connection_pool_flush(&worker->pool);
-  store_client_flush(&worker->client); /* the watches that ended with connections */
   update_gauges(worker);
 }
 
@@ -268,12 +268,10 @@ int worker_start(struct worker *worker) {
 /* Until nothing is with the store any more. It is stopped: what an answer makes us ask is refused
  * at once, and deliveries are seen by nobody. */
 static void settle_store(struct worker *worker) {
-  size_t came;
   do {
-    store_client_flush(&worker->client);
-    came = mailbox_drain(&worker->loop.mailbox);
     store_client_run(&worker->client, SIZE_MAX);
-  } while (came > 0);
+    store_client_flush(&worker->client);
+  } while (mailbox_drain(&worker->loop.mailbox) > 0);
 }
 
 void worker_done(struct worker *worker) {

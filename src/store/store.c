@@ -215,8 +215,11 @@ static void *run_thread(void *context) {
   loop_adopt(&store->loop);
   if (ops->start != NULL) ops->start(store->backend);
   loop_run(&store->loop);
-  if (ops->is_shared) return NULL;
-  run_turn(store); /* what was flushed before the stop */
+  if (ops->is_shared) {
+    run_all_turns(store); /* what was flushed before the stop */
+    return NULL;
+  }
+  run_turn(store);
   if (ops->stop != NULL) ops->stop(store->backend);
   end_turn(store);
   return NULL;

@@ -51,7 +51,8 @@ int out_queue_flush(struct out_queue *queue, struct stream *stream, size_t *ret_
 /* The same in two steps, for senders that do many at once. What is to be sent, if it lies in one
  * piece; else NULL. */
 const char *out_queue_piece(const struct out_queue *queue, size_t *ret_len);
-/* What a send of that piece answered (stream_sendv); goes on as out_queue_flush does. */
+/* What a send of that piece answered (stream_sendv, or 0: try again); goes on as out_queue_flush
+ * does. */
 int out_queue_continue(struct out_queue *queue, struct stream *stream, ssize_t result,
                        size_t *ret_sent);
 

@@ -30,7 +30,8 @@ bool send_ring_takes(const struct send_ring *ring);
 /* Puts a send with the next call. The bytes stay until then. */
 void send_ring_add(struct send_ring *ring, int fd, const char *bytes, size_t len, void *owner);
 
-/* `result` as that of stream_sendv. May close its own descriptor, not those of others. */
+/* `result` as that of stream_sendv, or 0: nothing was sent, and it is to be tried again. May close
+ * its own descriptor, not those of others. */
 typedef void send_ring_fn(void *owner, ssize_t result);
 /* Sends all that was added, and tells of each. */
 void send_ring_submit(struct send_ring *ring, send_ring_fn *on_sent);
