@@ -125,10 +125,18 @@ int load_crowd_open(struct load_crowd *crowd) {
 
 /* ---- publishing ---- */
 
+static uint64_t next_burst(const struct load_crowd *crowd) {
+  return crowd->published / crowd->shared.options->burst;
+}
+
+static uint32_t next_topic(const struct load_crowd *crowd) {
+  return (uint32_t)(next_burst(crowd) % crowd->shared.options->topics);
+}
+
 uint32_t load_crowd_fan(const struct load_crowd *crowd) {
   const struct load_options *options = crowd->shared.options;
   if (options->protocol == LOAD_FLOOR) return crowd->count;
-  uint32_t topic = (uint32_t)(crowd->published % options->topics);
+  uint32_t topic = next_topic(crowd);
   uint32_t more = topic < options->subscribers % options->topics;
   return options->subscribers / options->topics + more;
 }
@@ -140,10 +148,9 @@ struct load_connection *load_crowd_publisher(const struct load_crowd *crowd, uin
 void load_crowd_publish_by(struct load_crowd *crowd, struct load_connection *publisher,
                            uint64_t due_ns) {
   const struct load_options *options = crowd->shared.options;
-  uint64_t number = crowd->published;
-  struct load_message message = {.id = number + 1,
+  struct load_message message = {.id = crowd->published + 1,
                                  .due_ns = due_ns,
-                                 .topic = (uint32_t)(number % options->topics),
+                                 .topic = next_topic(crowd),
                                  .size = options->size};
   crowd->expected += load_crowd_fan(crowd);
   crowd->published++;
@@ -151,7 +158,7 @@ void load_crowd_publish_by(struct load_crowd *crowd, struct load_connection *pub
 }
 
 void load_crowd_publish(struct load_crowd *crowd, uint64_t due_ns) {
-  uint32_t turn = (uint32_t)(crowd->published % crowd->shared.options->publishers);
+  uint32_t turn = (uint32_t)(next_burst(crowd) % crowd->shared.options->publishers);
   load_crowd_publish_by(crowd, load_crowd_publisher(crowd, turn), due_ns);
 }
 

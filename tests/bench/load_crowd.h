@@ -1,6 +1,6 @@
 /* All connections of a run, the loop that serves them, and the messages that go through them.
  *
- * Message k is published by publisher k % publishers, or by who has room for it (LOAD_PUBLISH), to
+ * Burst k is published by publisher k % publishers, or by who has room for it (LOAD_PUBLISH), to
  * topic k % topics, so that every topic has its turn. Owns its connections. One thread. */
 #ifndef EVENTHUB_BENCH_LOAD_CROWD_H
 #define EVENTHUB_BENCH_LOAD_CROWD_H

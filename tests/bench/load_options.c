@@ -54,6 +54,8 @@ static const struct option_row rows[] = {
      "connections, not for publish"},
     {"--publishers", OPTION_COUNT, FIELD(publishers), 1, 1000, "1", "connections, not for idle"},
     {"--topics", OPTION_COUNT, FIELD(topics), 1, 1000000, "1", "not for idle: one each"},
+    {"--burst", OPTION_COUNT, FIELD(burst), 1, 100000, "1",
+     "messages to a topic before the next one's turn"},
     {"--size", OPTION_COUNT, FIELD(size), LOAD_MESSAGE_MIN, 1 << 20, "64", "bytes of a message"},
     {"--window", OPTION_COUNT, FIELD(window), 1, 100000, "64",
      "fanout: messages on their way; publish: of each publisher"},

@@ -54,7 +54,8 @@ struct load_options {
   struct load_beside beside;
   uint32_t subscribers;
   uint32_t publishers;
-  uint32_t topics; /* subscriber n has topic n % topics, message k goes to topic k % topics */
+  uint32_t topics; /* subscriber n has topic n % topics, burst k goes to topic k % topics */
+  uint32_t burst;  /* messages that one publisher sends to one topic before the next has its turn */
   uint32_t ids;    /* different ids of subscriptions */
   uint32_t size;   /* bytes of a message */
   uint32_t window; /* messages */

@@ -4,11 +4,15 @@
 //   with, may be absent
 //   rows: which of the figures the table shows, and what they should be: at most a `ratio` to the
 //   base or a `value`, or at least a `leastRatio`
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from '../../blackbox/lib/rpc.mjs';
 import { load, microBenchmark, withBroker, withFloor, withNats, wrk } from './programs.mjs';
 import { REDIS_WORKS } from './redis_works.mjs';
 import { both } from './rounds.mjs';
 
 const PING_INTERVAL_S = 30;
+const PING_PAUSE_MS = 3;
+const SETTLE_S = 2; // until all have connected
 
 // The floor carries what the broker delivers: the message within its JSON, whose length is known.
 const MESSAGE_BYTES = 64;
@@ -39,11 +43,41 @@ async function againstFloor(options, round, work, { args = [], ids = [], size = 
 
 const PACED = { floorArgs: ['--single'] };
 
-async function measureDirect(options, round) {
-  const args = ['--topics', '1000', '--publishers', '20'];
+async function measureDirect(options, round, burst = 1) {
+  const args = ['--topics', '1000', '--publishers', '20', '--burst', String(burst)];
   const measure = (...more) => (server) =>
     load(options, server, 'fanout', options.seconds, [...args, ...more]);
   return both(round, () => withBroker(options, measure()), () => withNats(measure('--nats')));
+}
+
+/** Round trips of a ping, one every few ms, on the same worker as all the rest: {p50_ms, ...}. */
+async function pings(server, seconds) {
+  const client = await Client.connect({ url: `ws://127.0.0.1:${server.port}` });
+  const times = [];
+  for (const end = performance.now() + seconds * 1000; performance.now() < end;) {
+    const start = performance.now();
+    await client.result('ping', []);
+    times.push(performance.now() - start);
+    await sleep(PING_PAUSE_MS);
+  }
+  await client.close();
+  times.sort((a, b) => a - b);
+  const quantile = (part) => times[Math.floor((times.length - 1) * part)];
+  return { p50_ms: quantile(0.5), p99_ms: quantile(0.99), max_ms: quantile(1) };
+}
+
+/** Pings while others do this work, against pings while nobody does anything. */
+function besidePings(work, ...args) {
+  const ONE_WORKER = { WORKER_THREADS: '1' };
+  const measureBeside = (options) => withBroker(options, async (server) => {
+    const busy = load(options, server, work, options.seconds + 2 * SETTLE_S, args);
+    await sleep(SETTLE_S * 1000);
+    const found = await pings(server, options.seconds);
+    await busy;
+    return found;
+  }, ONE_WORKER);
+  return (options, round) => both(round, () => measureBeside(options),
+    () => withBroker(options, (server) => pings(server, options.seconds), ONE_WORKER));
 }
 
 async function measureLatency(options, round) {
@@ -125,18 +159,22 @@ async function measureJsonrpc(options) {
   return { ours: { parse_ns: Number(line[1]) } };
 }
 
+const cpuRow = (title, ratio, figure = 'cpu_us_per_delivery') =>
+  ({ title, figure, unit: 'µs CPU per delivery', target: { ratio } });
+
+const pingRows = (title) => [
+  { title, figure: 'p50_ms', unit: 'ms, half of the pings' },
+  { title: '', figure: 'p99_ms', unit: 'ms, 99 % of the pings' },
+  { title: '', figure: 'max_ms', unit: 'ms, the longest' },
+];
+
 export const WORKS = [
   {
     name: 'fanout',
     help: '1,000 subscribers, closed loop, 64-byte messages, 64 on their way',
     measure: (options, round) => againstFloor(options, round, 'fanout'),
     rows: [
-      {
-        title: 'fan-out to 1,000 subscribers, closed loop',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.15 },
-      },
+      cpuRow('fan-out to 1,000 subscribers, closed loop', 1.15),
       { title: '', figure: 'delivered_per_send', unit: 'deliveries per send' },
       { title: '', figure: 'delivered_per_s', unit: 'deliveries/s', digits: 0 },
     ],
@@ -146,12 +184,7 @@ export const WORKS = [
     help: 'the same with 16 different subscription ids, numbers',
     measure: (options, round) => againstFloor(options, round, 'fanout', { ids: ['--ids', '16'] }),
     rows: [
-      {
-        title: '... with 16 different subscription ids',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.3 },
-      },
+      cpuRow('... with 16 different subscription ids', 1.3),
     ],
   },
   {
@@ -160,12 +193,7 @@ export const WORKS = [
     measure: (options, round) => againstFloor(options, round, 'fanout',
       { ids: ['--ids', '16', '--id-kind', 'text'], around: AROUND_TEXT_ID_BYTES }),
     rows: [
-      {
-        title: '... that are strings',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.3 },
-      },
+      cpuRow('... that are strings', 1.3),
     ],
   },
   {
@@ -174,12 +202,7 @@ export const WORKS = [
     measure: (options, round) => againstFloor(options, round, 'fanout',
       { args: ['--subscribers', '100'], size: 16384 }),
     rows: [
-      {
-        title: '16 KiB to 100 subscribers, closed loop',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.1 },
-      },
+      cpuRow('16 KiB to 100 subscribers, closed loop', 1.1),
     ],
   },
   {
@@ -188,12 +211,7 @@ export const WORKS = [
     measure: (options, round) => againstFloor(options, round, 'rate',
       { ...PACED, env: { ENABLE_IO_URING: '0' } }),
     rows: [
-      {
-        title: 'fan-out to 1,000 subscribers, 20 messages/s, by send',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.1 },
-      },
+      cpuRow('fan-out to 1,000 subscribers, 20 messages/s, by send', 1.1),
       { title: '', figure: 'p50_ms', unit: 'ms, half of the deliveries' },
       { title: '', figure: 'p99_ms', unit: 'ms, 99 % of the deliveries' },
     ],
@@ -204,12 +222,7 @@ export const WORKS = [
     measure: (options, round) => againstFloor(options, round, 'rate',
       { ...PACED, env: { ENABLE_IO_URING: '0', WORKER_THREADS: '1' } }),
     rows: [
-      {
-        title: '... with one worker',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.1 },
-      },
+      cpuRow('... with one worker', 1.1),
     ],
   },
   {
@@ -217,12 +230,7 @@ export const WORKS = [
     help: '1,000 subscribers, 20 messages a second, many sends in one call by io_uring',
     measure: (options, round) => againstFloor(options, round, 'rate', PACED),
     rows: [
-      {
-        title: '... by io_uring',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 0.85 },
-      },
+      cpuRow('... by io_uring', 0.85),
     ],
   },
   {
@@ -231,12 +239,7 @@ export const WORKS = [
     measure: (options, round) => againstFloor(options, round, 'rate',
       { ...PACED, env: { WORKER_THREADS: '1' } }),
     rows: [
-      {
-        title: '... by io_uring, with one worker',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 0.85 },
-      },
+      cpuRow('... by io_uring, with one worker', 0.85),
     ],
   },
   {
@@ -244,14 +247,15 @@ export const WORKS = [
     help: '1,000 subscribers on 1,000 topics, 20 publishers, all acknowledged; base: nats-server',
     measure: measureDirect,
     rows: [
-      {
-        title: 'point to point on 1,000 topics; base: nats-server',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.0 },
-      },
+      cpuRow('point to point on 1,000 topics; base: nats-server', 1),
       { title: '', figure: 'delivered_per_s', unit: 'deliveries/s', digits: 0 },
     ],
+  },
+  {
+    name: 'direct-bursts',
+    help: 'the same, 32 messages to one topic after the other',
+    measure: (options, round) => measureDirect(options, round, 32),
+    rows: [cpuRow('... in bursts of 32', 1)],
   },
   {
     name: 'latency',
@@ -267,6 +271,18 @@ export const WORKS = [
       { title: '', figure: 'p50_ms', unit: 'ms, half of the deliveries' },
       { title: '', figure: 'p99_ms', unit: 'ms, 99 % of the deliveries', target: { ratio: 2 } },
     ],
+  },
+  {
+    name: 'beside-publisher',
+    help: 'pings beside a publisher with 100,000 requests on their way, one worker; base: alone',
+    measure: besidePings('publish', '--publishers', '1', '--window', '100000'),
+    rows: pingRows('pings beside 100,000 publishes; base: alone'),
+  },
+  {
+    name: 'beside-fanout',
+    help: 'pings beside 2 messages a second to 10,000 subscribers, one worker; base: alone',
+    measure: besidePings('rate', '--rate', '2', '--subscribers', '10000'),
+    rows: pingRows('pings beside messages to 10,000; base: alone'),
   },
   {
     name: 'connect',
@@ -319,18 +335,8 @@ export const WORKS = [
     help: '1,000 streams of server-sent events, 64-byte messages, against 1,000 WebSockets',
     measure: measureEvents,
     rows: [
-      {
-        title: 'events to 1,000 streams, closed loop; base: WebSockets',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.1 },
-      },
-      {
-        title: 'the same at 20 messages/s',
-        figure: 'paced_cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.1 },
-      },
+      cpuRow('events to 1,000 streams, closed loop; base: WebSockets', 1.1),
+      cpuRow('the same at 20 messages/s', 1.1, 'paced_cpu_us_per_delivery'),
     ],
   },
   {
@@ -338,18 +344,8 @@ export const WORKS = [
     help: '1,000 compressed subscribers, 2 kB of JSON, against 1,000 uncompressed',
     measure: measureCompression,
     rows: [
-      {
-        title: '2 kB of JSON to 1,000 compressed, closed loop; base: uncompressed',
-        figure: 'cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.3 },
-      },
-      {
-        title: 'the same at 20 messages/s',
-        figure: 'paced_cpu_us_per_delivery',
-        unit: 'µs CPU per delivery',
-        target: { ratio: 1.3 },
-      },
+      cpuRow('2 kB of JSON to 1,000 compressed, closed loop; base: uncompressed', 1.3),
+      cpuRow('the same at 20 messages/s', 1.3, 'paced_cpu_us_per_delivery'),
       {
         title: '',
         figure: 'paced_wire_bytes',
