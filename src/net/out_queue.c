@@ -219,10 +219,9 @@ int out_queue_flush(struct out_queue *queue, struct stream *stream, size_t *ret_
   return flush_rest(queue, stream, ret_sent);
 }
 
-const char *out_queue_piece(const struct out_queue *queue, size_t *ret_len) {
-  if (queue->bytes == 0 || rest_count(queue) > 0) return NULL;
-  *ret_len = queue->head.len - queue->head_sent;
-  return span_bytes(&queue->head) + queue->head_sent;
+struct slice out_queue_piece(const struct out_queue *queue) {
+  if (queue->bytes == 0 || rest_count(queue) > 0) return (struct slice){NULL, 0};
+  return slice_of(span_bytes(&queue->head) + queue->head_sent, queue->head.len - queue->head_sent);
 }
 
 int out_queue_continue(struct out_queue *queue, struct stream *stream, ssize_t result,

@@ -32,13 +32,13 @@ bool send_ring_takes(const struct send_ring *ring) {
   return ring->count < SEND_RING_MAX && ring->bytes < SEND_RING_BYTES_MAX;
 }
 
-void send_ring_add(struct send_ring *ring, int fd, const char *bytes, size_t len, void *owner) {
+void send_ring_add(struct send_ring *ring, int fd, struct slice bytes, void *owner) {
   struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
   assert(sqe != NULL && ring->count < SEND_RING_MAX);
-  io_uring_prep_send(sqe, fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+  io_uring_prep_send(sqe, fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
   io_uring_sqe_set_data(sqe, owner);
   ring->count++;
-  ring->bytes += len;
+  ring->bytes += bytes.len;
 }
 
 /* Of what was interrupted nothing was sent, and no event will tell to go on. */

@@ -162,8 +162,7 @@ enum walk_state {
   WALK_FIRST_ELEMENT, /* after '[': a value or the end */
   WALK_FIRST_MEMBER,  /* after '{': a name or the end */
   WALK_MEMBER,        /* a name must come */
-  WALK_AFTER_VALUE,   /* a comma or the end of the container, or of the text */
-  WALK_DONE,
+  WALK_AFTER_VALUE,   /* a comma or the end of the container */
   WALK_BAD,
   WALK_TOO_DEEP,
 };
@@ -208,9 +207,7 @@ static inline enum walk_state walk_member(struct walk *w) {
 }
 
 static inline enum walk_state walk_after_value(struct walk *w) {
-  if (w->at == w->end) return w->depth == 0 ? WALK_DONE : WALK_BAD;
-  if (w->depth == 0) return WALK_BAD;
-
+  if (w->at == w->end) return WALK_BAD;
   bool in_object = w->objects & 1;
   if (*w->at == (in_object ? '}' : ']')) return walk_leave(w);
   if (*w->at != ',') return WALK_BAD;
@@ -234,12 +231,13 @@ static inline enum walk_state walk_step(struct walk *w, enum walk_state state) {
   }
 }
 
-/* Checks one value that more may follow. Its end; NULL where it is wrong, with *ret_err. */
+/* Checks the value at `at`, which more may follow. Its end; NULL where it is wrong, with *ret_err.
+ */
 static const char *value_checked(const char *at, const char *end, unsigned max_depth,
                                  int *ret_err) {
   struct walk walk = {.at = at, .end = end, .max_depth = max_depth};
   enum walk_state state = walk_value(&walk);
-  while (state < WALK_DONE && (state != WALK_AFTER_VALUE || walk.depth > 0))
+  while (state < WALK_BAD && (state != WALK_AFTER_VALUE || walk.depth > 0))
     state = walk_step(&walk, state);
   if (state == WALK_AFTER_VALUE) return walk.at;
   *ret_err = state == WALK_TOO_DEEP ? ERR_TOO_BIG : ERR_INVALID;
@@ -361,23 +359,21 @@ member_next(struct json_iter *it, struct json_value *ret_key, struct json_value 
   return true;
 }
 
+/* The value from `start` to `after`, behind which nothing may follow. */
+static int take_whole(const char *start, const char *after, const char *end,
+                      struct json_value *ret) {
+  if (space_end(after, end) != end) return ERR_INVALID;
+  type_announced(start, end, &ret->type);
+  ret->text = slice_of(start, (size_t)(after - start));
+  return ERR_OK;
+}
+
 int json_parse(struct slice text, unsigned max_depth, struct json_value *ret) {
   assert(max_depth <= JSON_DEPTH_MAX);
-  if (text.len == 0) return ERR_INVALID;
-
-  const char *end = text.ptr + text.len;
-  struct walk walk = {.at = text.ptr, .end = end, .max_depth = max_depth};
-  enum walk_state state = WALK_VALUE;
-  while (state < WALK_DONE)
-    state = walk_step(&walk, state);
-  if (state != WALK_DONE) return state == WALK_TOO_DEEP ? ERR_TOO_BIG : ERR_INVALID;
-
-  const char *start = space_end(text.ptr, end);
-  while (is_space(end[-1]))
-    end--;
-  type_announced(start, end, &ret->type);
-  ret->text = slice_of(start, (size_t)(end - start));
-  return ERR_OK;
+  int err = ERR_INVALID;
+  const char *end = text.ptr + text.len, *start = space_end(text.ptr, end);
+  const char *after = value_checked(start, end, max_depth, &err);
+  return after == NULL ? err : take_whole(start, after, end, ret);
 }
 
 int json_parse_outline(struct slice text, unsigned max_depth, struct json_value *ret,
@@ -388,10 +384,7 @@ int json_parse_outline(struct slice text, unsigned max_depth, struct json_value 
   ret_outline->outer.object = ret_outline->inner.object = NULL;
   if (start == end || *start != '{') return json_parse(text, max_depth, ret);
   const char *after = object_checked(&scan, start, max_depth, &ret_outline->outer);
-  if (after == NULL) return scan.err;
-  if (space_end(after, end) != end) return ERR_INVALID;
-  *ret = (struct json_value){JSON_OBJECT, slice_of(start, (size_t)(after - start))};
-  return ERR_OK;
+  return after == NULL ? scan.err : take_whole(start, after, end, ret);
 }
 
 void json_iter_init(struct json_iter *it, struct json_value container) {

@@ -233,15 +233,16 @@ static void on_ring_sent(void *owner, ssize_t result) {
 
 static void flush_first(struct dirty_list *list, struct send_ring *ring) {
   struct connection *connection = list->first;
-  size_t len;
-  const char *piece;
   list->first = connection->next_dirty;
   list->count--;
   connection->is_dirty = false;
   if (connection->state == CONNECTION_CLOSED) {
     bury(connection);
-  } else if (ring != NULL && (piece = out_queue_piece(&connection->out, &len)) != NULL) {
-    send_ring_add(ring, connection->stream.fd, piece, len, connection);
+    return;
+  }
+  struct slice piece = ring != NULL ? out_queue_piece(&connection->out) : (struct slice){NULL, 0};
+  if (piece.ptr != NULL) {
+    send_ring_add(ring, connection->stream.fd, piece, connection);
   } else {
     settle_sent(connection, send_some(connection));
   }

@@ -98,7 +98,8 @@ static void on_turn_end(void *context) {
   mailbox_drain(&worker->loop.mailbox); /* answers that are there already leave with this turn */
   if (!store_client_run(&worker->client, TURN_WORK)) loop_hurry(&worker->loop);
   connection_pool_flush(&worker->pool);
-  store_client_flush(&worker->client); /* what answers led to, watches that ended with connections */
+  store_client_flush(
+      &worker->client); /* what answers led to, watches that ended with connections */
   if (worker->is_going_deaf) {
     worker->is_going_deaf = false;
     enter_phase(worker, WORKER_DEAF);

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "eventhub/base/slice.h"
 #include "eventhub/net/chunk.h"
 #include "eventhub/net/stream.h"
 
@@ -49,8 +50,8 @@ void out_queue_push(struct out_queue *queue, const struct span *span);
 int out_queue_flush(struct out_queue *queue, struct stream *stream, size_t *ret_sent);
 
 /* The same in two steps, for senders that do many at once. What is to be sent, if it lies in one
- * piece; else NULL. */
-const char *out_queue_piece(const struct out_queue *queue, size_t *ret_len);
+ * piece; else ptr is NULL. */
+struct slice out_queue_piece(const struct out_queue *queue);
 /* What a send of that piece answered (stream_sendv, or 0: try again); goes on as out_queue_flush
  * does. */
 int out_queue_continue(struct out_queue *queue, struct stream *stream, ssize_t result,

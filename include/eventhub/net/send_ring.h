@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "eventhub/base/slice.h"
+
 struct send_ring;
 
 enum {
@@ -28,7 +30,7 @@ void send_ring_free(struct send_ring *ring);
 /* Is there room for another one in the next call? */
 bool send_ring_takes(const struct send_ring *ring);
 /* Puts a send with the next call. The bytes stay until then. */
-void send_ring_add(struct send_ring *ring, int fd, const char *bytes, size_t len, void *owner);
+void send_ring_add(struct send_ring *ring, int fd, struct slice bytes, void *owner);
 
 /* `result` as that of stream_sendv, or 0: nothing was sent, and it is to be tried again. May close
  * its own descriptor, not those of others. */

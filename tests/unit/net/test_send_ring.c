@@ -57,7 +57,7 @@ static void on_sent(void *owner, ssize_t result) {
 
 static void add_all(struct send_ring *ring) {
   for (int i = 0; i < PAIRS; i++)
-    send_ring_add(ring, pairs[i].ours, big + i, SMALL, &pairs[i]);
+    send_ring_add(ring, pairs[i].ours, slice_of(big + i, SMALL), &pairs[i]);
 }
 
 static void everybody_gets_what_was_meant_for_them(void **state) {
@@ -93,7 +93,7 @@ static void one_that_is_full_or_gone_is_told_and_the_others_sent(void **state) {
 
 static void part_of_it_is_sent_where_there_is_room_for_a_part(void **state) {
   struct send_ring *ring = ring_of(state);
-  send_ring_add(ring, pairs[0].ours, big, sizeof big, &pairs[0]);
+  send_ring_add(ring, pairs[0].ours, slice_of(big, sizeof big), &pairs[0]);
   send_ring_submit(ring, on_sent);
   assert_true(pairs[0].result > 0 && pairs[0].result < (ssize_t)sizeof big);
 }
@@ -103,13 +103,13 @@ static void a_call_has_its_limits(void **state) {
   send_ring_submit(ring, on_sent); /* nothing */
   for (int i = 0; i < SEND_RING_MAX; i++) {
     assert_true(send_ring_takes(ring));
-    send_ring_add(ring, pairs[0].ours, big, 1, &pairs[0]);
+    send_ring_add(ring, pairs[0].ours, slice_of(big, 1), &pairs[0]);
   }
   assert_false(send_ring_takes(ring));
   send_ring_submit(ring, on_sent);
   assert_int_equal(pairs[0].calls, SEND_RING_MAX);
   assert_true(send_ring_takes(ring));
-  send_ring_add(ring, pairs[1].ours, big, sizeof big, &pairs[1]);
+  send_ring_add(ring, pairs[1].ours, slice_of(big, sizeof big), &pairs[1]);
   assert_false(send_ring_takes(ring));
   send_ring_submit(ring, on_sent);
   assert_true(send_ring_takes(ring));

@@ -166,7 +166,24 @@ static void a_burst_is_no_stall_where_the_reader_has_caught_up(void **state) {
   assert_int_equal(received, sent);
 }
 
-static int count_unsent(struct connection *const *connections, int count) {
+/* Some 40 clients; FLUSH_STEP of connection.c. */
+enum { PEERS = 40, STEP = 16 };
+
+static struct peer peers[PEERS];
+static struct connection *connections[PEERS];
+
+static void open_crowd(void) {
+  for (int i = 0; i < PEERS; i++)
+    connections[i] = peer_connect_ws(&peers[i], &fixture);
+}
+
+static void close_crowd(void) {
+  for (int i = 0; i < PEERS; i++)
+    peer_close(&peers[i]);
+}
+
+/* Of the first `count`. */
+static int count_unsent(int count) {
   int unsent = 0;
   for (int i = 0; i < count; i++)
     unsent += !out_queue_is_empty(&connections[i]->out);
@@ -177,38 +194,29 @@ static int count_unsent(struct connection *const *connections, int count) {
  * queued meanwhile. */
 static void a_long_flush_goes_on_in_the_next_turn(void **state) {
   (void)state;
-  enum { PEERS = 40, STEP = 16 };
-  static struct peer peers[PEERS];
-  struct connection *connections[PEERS];
-  for (int i = 0; i < PEERS; i++)
-    connections[i] = peer_connect_ws(&peers[i], &fixture);
+  open_crowd();
   for (int i = 0; i < PEERS; i++)
     send_numbered(connections[i], 0, SMALL);
   fixture.pool.flush_ns = 0;
   connection_pool_flush(&fixture.pool);
   assert_true(fixture.loop.is_hurried);
-  assert_int_equal(count_unsent(connections, STEP), 0);
-  assert_int_equal(count_unsent(connections, PEERS), PEERS - STEP);
+  assert_int_equal(count_unsent(STEP), 0);
+  assert_int_equal(count_unsent(PEERS), PEERS - STEP);
   send_numbered(connections[0], 1, SMALL);
   connection_pool_flush(&fixture.pool);
-  assert_int_equal(count_unsent(connections, PEERS), PEERS - 2 * STEP + 1);
-  assert_int_equal(count_unsent(connections, 1), 1);
+  assert_int_equal(count_unsent(PEERS), PEERS - 2 * STEP + 1);
+  assert_int_equal(count_unsent(1), 1);
   settle(&fixture);
-  assert_int_equal(count_unsent(connections, PEERS), 0);
+  assert_int_equal(count_unsent(PEERS), 0);
   assert_false(fixture.loop.is_hurried);
-  for (int i = 0; i < PEERS; i++)
-    peer_close(&peers[i]);
+  close_crowd();
 }
 
 /* Among them one that is gone, one that does not read, and one with more than one piece to send. */
 static void many_sends_are_one_call(void **state) {
   (void)state;
-  enum { PEERS = 40 };
-  static struct peer peers[PEERS];
-  struct connection *connections[PEERS];
   if (!connection_pool_use_ring(&fixture.pool)) skip();
-  for (int i = 0; i < PEERS; i++)
-    connections[i] = peer_connect_ws(&peers[i], &fixture);
+  open_crowd();
   peer_close(&peers[1]);
   while (!connections[2]->out.blocked) {
     send_numbered(connections[2], 0, SMALL);
@@ -230,18 +238,13 @@ static void many_sends_are_one_call(void **state) {
     assert_int_equal(peers[i].in.len, 4 + SMALL); /* one frame */
   }
   settle(&fixture);
-  for (int i = 0; i < PEERS; i++)
-    peer_close(&peers[i]);
+  close_crowd();
 }
 
 /* Deliveries to many wait for each other, answers do not wait for them. */
 static void an_answer_does_not_wait_behind_deliveries(void **state) {
   (void)state;
-  enum { PEERS = 40, STEP = 16 };
-  static struct peer peers[PEERS];
-  struct connection *connections[PEERS];
-  for (int i = 0; i < PEERS; i++)
-    connections[i] = peer_connect_ws(&peers[i], &fixture);
+  open_crowd();
   char *at = chunk_arena_reserve(&fixture.pool.arena, SMALL);
   memset(at, 0, SMALL);
   struct span span = chunk_arena_commit(&fixture.pool.arena, SMALL);
@@ -251,12 +254,11 @@ static void an_answer_does_not_wait_behind_deliveries(void **state) {
   fixture.pool.flush_ns = 0;
   connection_pool_flush(&fixture.pool);
   assert_true(out_queue_is_empty(&connections[PEERS - 1]->out));
-  assert_int_equal(count_unsent(connections, PEERS), PEERS - 1 - STEP);
+  assert_int_equal(count_unsent(PEERS), PEERS - 1 - STEP);
   connection_pool_flush(&fixture.pool);
   connection_pool_flush(&fixture.pool);
-  assert_int_equal(count_unsent(connections, PEERS), 0);
-  for (int i = 0; i < PEERS; i++)
-    peer_close(&peers[i]);
+  assert_int_equal(count_unsent(PEERS), 0);
+  close_crowd();
 }
 
 static void one_that_reads_slowly_but_reads_gets_everything(void **state) {
