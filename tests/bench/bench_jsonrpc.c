@@ -1,17 +1,14 @@
 /* What reading a request costs: ns per text, from its bytes to the values that a publish needs. */
 #include <stdint.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "eventhub/base/buf.h"
 #include "eventhub/base/err.h"
 #include "eventhub/proto/jsonrpc.h"
 
-enum { STEP_ROUNDS = 1000, REPEATS = 7 };
-static const uint64_t repeat_ns = 100 * 1000 * 1000;
+#include "micro.h"
 
-/* Where every result goes, so that no reading is optimised away. */
-static volatile size_t sink;
+enum { STEP = 1000, LONG_TEXT = 100000 };
 
 static size_t read_text(struct slice text) {
   struct json_value value;
@@ -43,31 +40,19 @@ static size_t read_publishes(struct slice text) {
   return sum;
 }
 
-/* Time on the processor, so that others on the machine count less. */
-static uint64_t cpu_ns(void) {
-  struct timespec now;
-  (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+struct reading {
+  size_t (*read)(struct slice text);
+  struct slice text;
+};
+
+static void read_once(void *context) {
+  const struct reading *reading = context;
+  micro_sink = micro_sink + reading->read(reading->text);
 }
 
-static double measure_once(size_t (*read)(struct slice), struct slice text) {
-  uint64_t rounds = 0, start = cpu_ns(), now = start;
-  uint64_t step = text.len > 100000 ? 1 : STEP_ROUNDS;
-  for (; now - start < repeat_ns; now = cpu_ns()) {
-    for (uint64_t i = 0; i < step; i++)
-      sink = sink + read(text);
-    rounds += step;
-  }
-  return (double)(now - start) / (double)rounds;
-}
-
-/* The best of several repeats: disturbances can only add. */
 static void measure(const char *name, size_t (*read)(struct slice), struct slice text) {
-  double best_ns = measure_once(read, text);
-  for (int i = 1; i < REPEATS; i++) {
-    double ns = measure_once(read, text);
-    if (ns < best_ns) best_ns = ns;
-  }
+  struct reading reading = {read, text};
+  double best_ns = micro_best_ns(read_once, &reading, text.len > LONG_TEXT ? 1 : STEP);
   printf("%-34s %9zu bytes %12.1f ns %8.2f GB/s\n", name, text.len, best_ns,
          (double)text.len / best_ns);
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "eventhub/base/buf.h"
 #include "eventhub/base/cleanup.h"
@@ -13,14 +12,11 @@
 #include "eventhub/server/encoder.h"
 #include "eventhub/topic/message.h"
 
-enum { FRAMES = 64, RUN = 32, REPEATS = 7, MASK_BIT = 0x80 };
-static const uint64_t repeat_ns = 50 * 1000 * 1000;
+#include "micro.h"
 
-static volatile size_t sink;
+enum { FRAMES = 64, RUN = 32, STEP = 20, MASK_BIT = 0x80 };
 
 struct work {
-  void (*run)(struct work *work); /* `units` of it */
-  size_t units;
   struct buf frames, copy; /* of clients */
   struct encoder encoder;
   struct connection_pool pool; /* only its arena is used */
@@ -28,33 +24,6 @@ struct work {
   struct message_form form;
   size_t run_len; /* messages that are encoded together */
 };
-
-/* Time on the processor, so that others on the machine count less. */
-static uint64_t cpu_ns(void) {
-  struct timespec now;
-  (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static double measure_once(struct work *work) {
-  uint64_t start = cpu_ns(), now = start, count = 0;
-  for (; now - start < repeat_ns; now = cpu_ns()) {
-    for (int i = 0; i < 20; i++)
-      work->run(work);
-    count += 20 * work->units;
-  }
-  return (double)(now - start) / (double)count;
-}
-
-/* The best of several repeats: disturbances can only add. */
-static double measure(struct work *work) {
-  double best_ns = measure_once(work);
-  for (int i = 1; i < REPEATS; i++) {
-    double ns = measure_once(work);
-    if (ns < best_ns) best_ns = ns;
-  }
-  return best_ns;
-}
 
 /* ---- frames ---- */
 
@@ -72,7 +41,8 @@ static void append_frames(struct buf *out, size_t size) {
 }
 
 /* Decoding writes to the bytes: each time to a new copy of them, whose making counts, too. */
-static void decode(struct work *work) {
+static void decode(void *context) {
+  struct work *work = context;
   static const struct ws_limits limits = {.max_message = 1 << 20};
   struct ws_decoder decoder;
   struct ws_item item;
@@ -84,15 +54,15 @@ static void decode(struct work *work) {
     if (ws_decoder_feed(&decoder, &limits, work->copy.data + at, work->copy.len - at, &used,
                         &item) != WS_EVENT_TEXT)
       abort();
-    sink = sink + item.len;
+    micro_sink = micro_sink + item.len;
   }
   ws_decoder_done(&decoder);
 }
 
 static void measure_frames(size_t size) {
-  struct work work = {.run = decode, .units = FRAMES};
+  struct work work = {0};
   append_frames(&work.frames, size);
-  double ns = measure(&work);
+  double ns = micro_best_ns(decode, &work, STEP) / FRAMES;
   printf("a client's frame of %6zu bytes          %9.1f ns %8.2f GB/s\n", size, ns,
          (double)size / ns);
   buf_done(&work.frames);
@@ -101,7 +71,8 @@ static void measure_frames(size_t size) {
 
 /* ---- messages ---- */
 
-static void encode(struct work *work) {
+static void encode(void *context) {
+  struct work *work = context;
   struct span span;
   for (size_t at = 0; at < RUN; at += work->run_len)
     encoder_run(&work->encoder, work->form, SLICE("7"), work->messages + at, work->run_len, &span);
@@ -110,7 +81,7 @@ static void encode(struct work *work) {
 
 static void measure_encoding(const char *name, struct message_form form, size_t run_len) {
   char payload[66];
-  struct work work = {.run = encode, .units = RUN, .form = form, .run_len = run_len};
+  struct work work = {.form = form, .run_len = run_len};
   memset(payload, 'x', sizeof payload);
   payload[0] = payload[sizeof payload - 1] = '"';
   encoder_init(&work.encoder, &work.pool);
@@ -119,7 +90,7 @@ static void measure_encoding(const char *name, struct message_form form, size_t 
     work.messages[i] = message_new(SLICE("bench/t1"), slice_of(payload, sizeof payload), SLICE(""));
     message_set_id(work.messages[i], (struct message_id){1700000000000, i});
   }
-  printf("%-40s %9.1f ns\n", name, measure(&work));
+  printf("%-40s %9.1f ns\n", name, micro_best_ns(encode, &work, STEP) / RUN);
   for (size_t i = 0; i < RUN; i++)
     message_unref(work.messages[i]);
   encoder_done(&work.encoder);

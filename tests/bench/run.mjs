@@ -105,12 +105,11 @@ async function measurePoint(options, curve, size) {
 async function runScale(options) {
   const host = machine();
   const curves = [];
-  for (const { measure: _, sizes, ...curve } of CURVES) {
+  for (const curve of CURVES) {
+    const { name, title, unit } = curve;
     const points = [];
-    for (const size of sizes) {
-      points.push(await measurePoint(options, CURVES.find((one) => one.name === curve.name), size));
-    }
-    curves.push({ ...curve, points });
+    for (const size of curve.sizes) points.push(await measurePoint(options, curve, size));
+    curves.push({ name, title, unit, points });
   }
   printCurves(host, curves);
   writeJson(options, { machine: host, curves });

@@ -9,7 +9,7 @@ const IDLE_S = 5;
 const work = (name, figure, args, env) => (options, size) => withBroker(options, async (server) =>
   (await load(options, server, name, options.seconds, args(size)))[figure], env?.(size));
 
-const both = (name, size) => [name, String(size)];
+const option = (name, size) => [name, String(size)];
 
 const tables = new Map();
 
@@ -20,8 +20,8 @@ const trie = (column) => async (options, size) => {
   return Number(line.trim().split(/ +/)[column]);
 };
 
-const idle = (figure, each) => async (options, size) => withBroker(options, async (server) => {
-  const found = await load(options, server, 'idle', IDLE_S, both('--subscribers', size));
+const idle = (figure, each) => (options, size) => withBroker(options, async (server) => {
+  const found = await load(options, server, 'idle', IDLE_S, option('--subscribers', size));
   return each(found[figure], size);
 }, { PING_INTERVAL: String(IDLE_S) });
 
@@ -31,7 +31,7 @@ export const CURVES = [
     title: 'fan-out, closed loop: cost of a delivery by subscribers of the topic',
     unit: 'µs CPU per delivery',
     sizes: [10, 100, 1000, 10_000],
-    measure: work('fanout', 'cpu_us_per_delivery', (size) => both('--subscribers', size)),
+    measure: work('fanout', 'cpu_us_per_delivery', (size) => option('--subscribers', size)),
   },
   {
     name: 'topics',
@@ -39,7 +39,7 @@ export const CURVES = [
     unit: 'µs CPU per publish',
     sizes: [1, 10, 100, 1000, 10_000, 100_000],
     measure: work('publish', 'cpu_us_per_publish', (size) =>
-      ['--publishers', '4', ...both('--topics', size)]),
+      ['--publishers', '4', ...option('--topics', size)]),
   },
   {
     name: 'connections',
@@ -47,7 +47,7 @@ export const CURVES = [
     unit: 'µs CPU per delivery',
     sizes: [10, 100, 1000, 10_000],
     measure: work('fanout', 'cpu_us_per_delivery', (size) =>
-      [...both('--subscribers', size), ...both('--topics', size), '--publishers', '20']),
+      [...option('--subscribers', size), ...option('--topics', size), '--publishers', '20']),
   },
   {
     name: 'idle-memory',
