@@ -91,6 +91,12 @@ bool jsonrpc_next(struct jsonrpc_reader *reader, struct jsonrpc_request *ret, in
   return true;
 }
 
+void jsonrpc_reader_move(struct jsonrpc_reader *reader, const char *old, const char *text) {
+  reader->root.text.ptr = text + (reader->root.text.ptr - old);
+  reader->iter.at = text + (reader->iter.at - old);
+  reader->iter.end = text + (reader->iter.end - old);
+}
+
 void jsonrpc_reader_done(struct jsonrpc_reader *reader) {
   buf_done(&reader->method);
 }

@@ -19,10 +19,11 @@
 #include "eventhub/server/connection_input.h"
 
 enum {
-  CLOSE_TIMEOUT_MS = 10000, /* for the peer to read what is queued and to send its close frame */
-  LINGER_TIMEOUT_MS = 4000, /* after that, for the peer to close its end of the connection */
-  FLUSH_STEP = 16,          /* connections between two looks at the clock */
-  RING_WORTH = 8,           /* connections with something to send */
+  CLOSE_TIMEOUT_MS = 10000,  /* for the peer to read what is queued and to send its close frame */
+  LINGER_TIMEOUT_MS = 4000,  /* after that, for the peer to close its end of the connection */
+  FLUSH_STEP = 16,           /* connections between two looks at the clock, ... */
+  FLUSH_STEP_BYTES = 131072, /* ... fewer where each gets much */
+  RING_WORTH = 8,            /* connections with something to send */
   OUTPUT_PAUSE_BYTES = 256 * 1024, /* waiting for a blocked client: read no more of its requests */
   CLOSE_REASON_MAX = WS_CONTROL_MAX - 2
 };
@@ -255,8 +256,11 @@ static void flush_by_ring(struct connection_pool *pool, struct dirty_list *list)
 }
 
 static void flush_one_by_one(struct dirty_list *list) {
-  for (int i = 0; i < FLUSH_STEP && list->first != NULL; i++)
+  size_t bytes = 0;
+  for (int i = 0; i < FLUSH_STEP && bytes < FLUSH_STEP_BYTES && list->first != NULL; i++) {
+    bytes += list->first->out.bytes;
     flush_first(list, NULL);
+  }
 }
 
 static void flush_list(struct connection_pool *pool, struct dirty_list *list) {
@@ -505,7 +509,7 @@ struct connection *connection_open(struct connection_pool *pool, int fd,
 /* ---- back-pressure ---- */
 
 void connection_pause(struct connection *connection, enum connection_pause why) {
-  if (connection->state == CONNECTION_CLOSING || connection->state == CONNECTION_CLOSED) return;
+  if (connection_is_ending(connection)) return;
   connection->pauses |= (uint8_t)why;
 }
 

@@ -191,7 +191,7 @@ void connection_on_ready(struct loop_io *io, uint32_t events) {
       connection_drop(connection); /* nobody is there to be answered */
       return;
     }
-    connection->pauses = 0;
+    connection->pauses &= CONNECTION_PAUSE_BATCH;
   }
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) connection->has_hung_up = true;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {

@@ -7,208 +7,26 @@
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/clock.h"
 #include "eventhub/base/mem.h"
-#include "eventhub/server/http_post.h"
+#include "eventhub/server/rpc_reply.h"
 #include "eventhub/server/session.h"
 #include "eventhub/server/worker.h"
 #include "eventhub/topic/message.h"
-#include "eventhub/topic/name.h"
 #include "eventhub/topic/token.h"
 
-enum { SCRATCH_KEEP_BYTES = 256 * 1024 }; /* longer answers are rare: their memory is given back */
+enum { BATCH_STEP = 16 }; /* requests between two looks at the clock */
 
-/* ---- answers ---- */
+/* ---- calls that wait for the store ---- */
 
-/* The answers to a batch, at the place of their requests; empty for notifications. */
-struct rpc_batch {
-  uint32_t count, missing;
-  size_t bytes; /* of all answers so far */
-  struct rpc_call *joins, **last_join;
-  struct buf answers[];
-};
-
-static struct session *find_session(const struct rpc_reply *reply) {
-  struct connection *connection = connection_find(&reply->worker->pool, reply->connection);
-  return connection == NULL ? NULL : connection->session;
-}
-
-static void free_call(struct rpc_call *call) {
+void rpc_call_free(struct rpc_call *call) {
   if (call == NULL) return;
   struct store_request *request = &call->request;
-  free_call(call->then);
+  rpc_call_free(call->then);
   if (request->op == STORE_PUBLISH) message_unref(request->publish.message);
   if (request->op == STORE_KV_SET) blob_unref(request->kv.value);
   store_request_done(request);
   token_unref(call->token);
   free(call);
 }
-
-static void send_text(const struct rpc_reply *reply, struct slice text) {
-  struct session *session = find_session(reply);
-  if (session == NULL) return;
-  if (session->kind == SESSION_POST) {
-    post_answer(session, text);
-  } else {
-    connection_send(session->connection, WS_TEXT, text);
-  }
-}
-
-static void send_batch(const struct rpc_reply *reply, const struct rpc_batch *batch) {
-  AUTO(buf) struct buf all = BUF_INIT;
-  for (uint32_t i = 0; i < batch->count; i++) {
-    if (batch->answers[i].len == 0) continue;
-    buf_append_char(&all, all.len == 0 ? '[' : ',');
-    buf_append_slice(&all, buf_slice(&batch->answers[i]));
-  }
-  if (all.len == 0) return; /* JSON-RPC 2.0, 6: nothing at all for notifications only */
-  buf_append_char(&all, ']');
-  send_text(reply, buf_slice(&all));
-}
-
-static struct rpc_batch *batch_new(uint32_t count) {
-  struct rpc_batch *batch = x_calloc(1, sizeof *batch + count * sizeof(struct buf));
-  batch->count = batch->missing = count;
-  batch->last_join = &batch->joins;
-  return batch;
-}
-
-size_t rpc_answer_budget(const struct worker *worker) {
-  enum { LARGEST = SPAN_MAX / 4 };
-  uint64_t half_queue = worker->broker->options->max_send_queue / 2;
-  return half_queue < LARGEST ? half_queue : LARGEST;
-}
-
-/* May the batch's answers grow by this much? All of them wait in memory for the last one. */
-static bool batch_takes(const struct rpc_reply *reply, size_t more) {
-  return reply->batch == NULL || reply->batch->bytes + more <= rpc_answer_budget(reply->worker);
-}
-
-void rpc_join_later(struct rpc_call *call) {
-  struct rpc_batch *batch = call->reply.batch;
-  call->joins = true;
-  *batch->last_join = call;
-  batch->last_join = &call->next;
-}
-
-static void run_joins(struct rpc_call *call) {
-  while (call != NULL) {
-    struct rpc_call *next = call->next;
-    rpc_join(call, find_session(&call->reply));
-    free_call(call);
-    call = next;
-  }
-}
-
-static void free_batch(struct rpc_batch *batch) {
-  for (uint32_t i = 0; i < batch->count; i++)
-    buf_done(&batch->answers[i]);
-  free(batch);
-}
-
-/* `text` is empty for what is not answered. */
-static void batch_add(const struct rpc_reply *reply, struct slice text) {
-  struct rpc_batch *batch = reply->batch;
-  buf_append_slice(&batch->answers[reply->position], text);
-  batch->bytes += text.len;
-  batch->missing--;
-}
-
-/* After a request of the batch was answered: the last answer lets all of them leave, and the batch
- * is freed. */
-static void batch_settle(const struct rpc_reply *reply) {
-  struct rpc_batch *batch = reply->batch;
-  if (batch == NULL || batch->missing > 0) return;
-  send_batch(reply, batch);
-  run_joins(batch->joins);
-  free_batch(batch);
-}
-
-static void answer(const struct rpc_reply *reply, struct slice text) {
-  if (reply->batch != NULL) {
-    batch_add(reply, text);
-  } else if (text.len > 0) {
-    send_text(reply, text);
-  }
-}
-
-static void answer_error(const struct rpc_reply *reply, int code, struct slice data) {
-  struct buf *text = &reply->worker->scratch;
-  buf_clear(text);
-  jsonrpc_append_error(text, reply->id, code, data);
-  answer(reply, buf_slice(text));
-}
-
-static struct slice encode_result(const struct rpc_reply *reply, struct slice result) {
-  struct buf *text = &reply->worker->scratch;
-  buf_clear(text);
-  if (reply->id.ptr != NULL) jsonrpc_append_result(text, reply->id, result);
-  return buf_slice(text);
-}
-
-void rpc_result(const struct rpc_reply *reply, struct slice result) {
-  answer(reply, encode_result(reply, result));
-}
-
-void rpc_long_result(const struct rpc_reply *reply, struct slice result) {
-  struct buf *scratch = &reply->worker->scratch;
-  struct slice text = encode_result(reply, result);
-  if (batch_takes(reply, text.len)) {
-    answer(reply, text);
-  } else {
-    rpc_fail(reply, JSONRPC_INTERNAL_ERROR,
-             SLICE("The answers to this batch are too long together; this one is left out."));
-  }
-  if (scratch->cap > SCRATCH_KEEP_BYTES) buf_done(scratch);
-}
-
-void rpc_fail(const struct rpc_reply *reply, int code, struct slice data) {
-  if (reply->id.ptr != NULL) {
-    answer_error(reply, code, data);
-  } else {
-    answer(reply, SLICE(""));
-  }
-}
-
-/* At most TOPIC_MAX bytes, cut between characters. */
-static struct slice cut(struct slice text) {
-  if (text.len <= TOPIC_MAX) return text;
-  size_t len = TOPIC_MAX;
-  while (len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80)
-    len--;
-  return slice_of(text.ptr, len);
-}
-
-void rpc_fail_about(const struct rpc_reply *reply, int code, const char *sentence,
-                    struct slice about) {
-  AUTO(buf) struct buf data = BUF_INIT;
-  buf_append_str(&data, sentence);
-  buf_append_slice(&data, cut(about));
-  if (about.len > TOPIC_MAX) buf_append_str(&data, "...");
-  rpc_fail(reply, code, buf_slice(&data));
-}
-
-void rpc_fail_status(const struct rpc_reply *reply, enum store_status status) {
-  switch (status) {
-  case STORE_DISABLED:
-    rpc_fail(reply, JSONRPC_INVALID_PARAMS, SLICE("This feature is not enabled on this server."));
-    return;
-  case STORE_UNKNOWN:
-    rpc_fail(
-        reply, JSONRPC_INTERNAL_ERROR,
-        SLICE(
-            "The store did not answer in time. It is unknown whether the request had an effect."));
-    return;
-  case STORE_STOPPED:
-    rpc_fail(reply, JSONRPC_INTERNAL_ERROR,
-             SLICE("The server is stopping. The request had no effect."));
-    return;
-  default:
-    rpc_fail(reply, JSONRPC_INTERNAL_ERROR,
-             SLICE("The store is not available at the moment. The request had no effect; try again "
-                   "later."));
-  }
-}
-
-/* ---- calls that wait for the store ---- */
 
 struct rpc_call *rpc_call_new(const struct rpc_request *rpc, enum store_op op, struct slice subject,
                               void (*finish)(struct rpc_call *call, struct session *session)) {
@@ -235,13 +53,13 @@ void rpc_call_submit(struct rpc_call *call, struct session *session) {
 
 void rpc_call_done(struct store_request *request) {
   struct rpc_call *call = container_of(request, struct rpc_call, request);
-  struct session *session = find_session(&call->reply);
+  struct session *session = rpc_reply_session(&call->reply);
   struct rpc_reply reply = call->reply;
   enum store_op op = counted_op(call);
   call->finish(call, session);
   bool joins = call->joins;
-  batch_settle(&reply); /* may be the end of a call that joins */
-  if (!joins) free_call(call);
+  rpc_batch_settle(&reply); /* may be the end of a call that joins */
+  if (!joins) rpc_call_free(call);
   if (session != NULL) session_request_finished(session, op);
 }
 
@@ -305,22 +123,21 @@ static const char invalid_message[] =
 
 /* What is not even a request has no notification among it: both are always answered. */
 static void answer_invalid(const struct rpc_reply *reply) {
-  answer_error(reply, JSONRPC_INVALID_REQUEST, slice_str(invalid_request));
+  rpc_answer_error(reply, JSONRPC_INVALID_REQUEST, slice_str(invalid_request));
 }
 
 static void answer_unreadable(const struct rpc_reply *reply, int code) {
   const char *reason =
       code == JSONRPC_PARSE_ERROR ? "The message is not valid JSON." : invalid_message;
-  answer_error(reply, code, slice_str(reason));
+  rpc_answer_error(reply, code, slice_str(reason));
 }
 
-static void run_all(struct session *session, struct rpc_request *rpc,
-                    struct jsonrpc_reader *reader) {
+/* Runs the next few requests. False: there are no more. */
+static bool run_some(struct rpc_request *rpc, struct jsonrpc_reader *reader) {
   struct jsonrpc_request request;
   int code = 0;
-  for (uint32_t i = 0; jsonrpc_next(reader, &request, &code); i++) {
-    rpc->session = session;
-    rpc->reply.position = i;
+  for (int i = 0; i < BATCH_STEP; i++) {
+    if (!jsonrpc_next(reader, &request, &code)) return false;
     rpc->reply.id = request.id;
     rpc->params = request.params;
     rpc->members = request.members;
@@ -329,7 +146,9 @@ static void run_all(struct session *session, struct rpc_request *rpc,
     } else {
       run(rpc, request.method);
     }
+    rpc->reply.position++;
   }
+  return reader->taken < reader->count;
 }
 
 bool rpc_reads(struct slice text) {
@@ -344,11 +163,79 @@ bool rpc_reads(struct slice text) {
   return false;
 }
 
+/* ---- batches that take longer than a turn ---- */
+
+/* The rest of one, never empty; its session is held, and its connection is not read. */
+struct rpc_job {
+  struct list link; /* in the worker's jobs */
+  struct rpc_request rpc;
+  struct jsonrpc_reader reader;
+  char text[];
+};
+
+static bool has_time(const struct worker *worker, uint64_t since_ns) {
+  return clock_monotonic_ns() - since_ns < worker->batch_share_ns;
+}
+
+/* Takes over what the reader holds. */
+static void job_start(const struct rpc_request *rpc, struct jsonrpc_reader *reader,
+                      struct slice text) {
+  struct rpc_job *job = x_malloc(sizeof *job + text.len);
+  job->rpc = *rpc;
+  job->reader = *reader;
+  buf_init(&reader->method);
+  memcpy(job->text, text.ptr, text.len);
+  jsonrpc_reader_move(&job->reader, text.ptr, job->text);
+  list_add_tail(&rpc->session->worker->jobs, &job->link);
+  session_hold(rpc->session);
+  connection_pause(rpc->session->connection, CONNECTION_PAUSE_BATCH);
+}
+
+/* What was not run is not answered either: then the client is gone. */
+static void job_free(struct rpc_job *job) {
+  rpc_batch_give_up(&job->rpc.reply, (uint32_t)(job->reader.count - job->reader.taken));
+  rpc_batch_settle(&job->rpc.reply);
+  jsonrpc_reader_done(&job->reader);
+  list_remove(&job->link);
+  free(job);
+}
+
+/* A few requests more; nobody runs anything for a client that is told goodbye. */
+static void job_run(struct rpc_job *job) {
+  struct session *session = job->rpc.session;
+  struct connection *connection = session->connection;
+  if (!connection_is_ending(connection) && run_some(&job->rpc, &job->reader)) {
+    list_remove(&job->link);
+    list_add_tail(&session->worker->jobs, &job->link);
+    return;
+  }
+  job_free(job);
+  connection_resume(connection, CONNECTION_PAUSE_BATCH);
+  session_release(session);
+}
+
+void rpc_run_jobs(struct worker *worker) {
+  if (list_is_empty(&worker->jobs)) return;
+  uint64_t start_ns = clock_monotonic_ns();
+  do {
+    job_run(container_of(list_first(&worker->jobs), struct rpc_job, link));
+  } while (!list_is_empty(&worker->jobs) && has_time(worker, start_ns));
+  if (!list_is_empty(&worker->jobs)) loop_hurry(&worker->loop);
+}
+
+void rpc_end_jobs(struct session *session) {
+  LIST_FOREACH_SAFE (link, next, &session->worker->jobs) {
+    struct rpc_job *job = container_of(link, struct rpc_job, link);
+    if (job->rpc.session == session) job_free(job);
+  }
+}
+
 void rpc_handle(struct session *session, struct slice text) {
+  struct worker *worker = session->worker;
   AUTO(jsonrpc_reader) struct jsonrpc_reader reader;
   struct rpc_request rpc = {
       .session = session,
-      .reply = {.worker = session->worker, .connection = session->connection->ref},
+      .reply = {.worker = worker, .connection = session->connection->ref},
       .batch_size = 1,
   };
   int code = jsonrpc_open(&reader, text);
@@ -358,9 +245,13 @@ void rpc_handle(struct session *session, struct slice text) {
   }
   if (reader.is_batch) {
     rpc.batch_size = (uint32_t)reader.count;
-    rpc.reply.batch = batch_new(rpc.batch_size);
+    rpc.reply.batch = rpc_batch_new(rpc.batch_size);
   }
-  run_all(session, &rpc, &reader);
-  batch_settle(&rpc.reply);
+  while (run_some(&rpc, &reader)) {
+    if (has_time(worker, worker->loop.turn_start_ns)) continue;
+    job_start(&rpc, &reader, text);
+    return;
+  }
+  rpc_batch_settle(&rpc.reply);
   session_leave_when_idle(session);
 }

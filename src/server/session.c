@@ -34,6 +34,7 @@ void session_init(struct session *session, enum session_kind kind, struct worker
 
 void session_done(struct session *session) {
   struct worker *worker = session->worker;
+  rpc_end_jobs(session);
   LIST_FOREACH_SAFE (link, next, &session->subscriptions) {
     fanout_unsubscribe(&worker->fanout, container_of(link, struct subscription, link));
   }
@@ -110,11 +111,15 @@ static bool is_read(enum store_op op) {
   return op == STORE_READ_LOG || op == STORE_KV_GET;
 }
 
-void session_request_started(struct session *session, enum store_op op) {
+void session_hold(struct session *session) {
   session->pending++;
   if (session->pending >= SESSION_PENDING_MAX) {
     connection_pause(session->connection, CONNECTION_PAUSE_REQUESTS);
   }
+}
+
+void session_request_started(struct session *session, enum store_op op) {
+  session_hold(session);
   if (is_read(op)) session->pending_reads++;
 }
 
@@ -125,8 +130,12 @@ void session_leave_when_idle(struct session *session) {
 }
 
 void session_request_finished(struct session *session, enum store_op op) {
-  session->pending--;
   if (is_read(op) && --session->pending_reads == 0) take_up(session);
+  session_release(session);
+}
+
+void session_release(struct session *session) {
+  session->pending--;
   if (session->is_leaving) {
     session_leave_when_idle(session);
   } else if (session->pending <= SESSION_PENDING_LOW) {

@@ -94,13 +94,14 @@ static void update_gauges(struct worker *worker) {
 
 static void on_turn_end(void *context) {
   struct worker *worker = context;
+  rpc_run_jobs(worker);
   store_client_flush(&worker->client);
   mailbox_drain(&worker->loop.mailbox); /* answers that are there already leave with this turn */
   if (!store_client_run(&worker->client, TURN_WORK)) loop_hurry(&worker->loop);
   connection_pool_flush(&worker->pool);
   store_client_flush(
       &worker->client); /* what answers led to, watches that ended with connections */
-  if (worker->is_going_deaf) {
+  if (worker->is_going_deaf && list_is_empty(&worker->jobs)) {
     worker->is_going_deaf = false;
     enter_phase(worker, WORKER_DEAF);
   }
@@ -133,7 +134,7 @@ static void on_order_stop_reading(struct mail *mail, void *context) {
 }
 
 static void close_one(struct connection *connection) {
-  if (connection->state == CONNECTION_CLOSING || connection->state == CONNECTION_CLOSED) return;
+  if (connection_is_ending(connection)) return;
   connection_resume(connection, CONNECTION_PAUSE_DRAIN);
   connection_close(connection, WS_CLOSE_GOING_AWAY, SLICE("the server is going away"));
 }
@@ -243,6 +244,8 @@ int worker_init(struct worker *worker, struct broker *broker, unsigned index, in
   worker->broker = broker;
   worker->index = index;
   worker->phase_event_fd = phase_event_fd;
+  worker->batch_share_ns = LOOP_SHARE_NS / 2;
+  list_init(&worker->jobs);
   int err = loop_init(&worker->loop, on_turn_end, worker);
   if (err < 0) return err;
   struct connection_limits limits = limits_of(options);

@@ -76,6 +76,10 @@ int jsonrpc_open(struct jsonrpc_reader *reader, struct slice text);
  * Other members are ignored; of members with the same name the last one counts. */
 bool jsonrpc_next(struct jsonrpc_reader *reader, struct jsonrpc_request *ret, int *ret_code);
 
+/* The text of a batch was copied from `old` to `text`, which outlives the reader from now on: what
+ * is still to be read is read there. Requests that were read already point into the old one. */
+void jsonrpc_reader_move(struct jsonrpc_reader *reader, const char *old, const char *text);
+
 /* Frees what the reader holds; also after a failed jsonrpc_open, and twice. */
 void jsonrpc_reader_done(struct jsonrpc_reader *reader);
 

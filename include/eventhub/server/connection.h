@@ -59,7 +59,8 @@ enum connection_pause {
   CONNECTION_PAUSE_OUTPUT = 2,   /* the client reads too slowly for what it asks */
   CONNECTION_PAUSE_READS = 4,    /* a request for a long answer waits for another such answer */
   CONNECTION_PAUSE_DRAIN = 8,    /* the server stops */
-  CONNECTION_PAUSE_ANSWER = 16   /* an HTTP request is not answered yet */
+  CONNECTION_PAUSE_ANSWER = 16,  /* an HTTP request is not answered yet */
+  CONNECTION_PAUSE_BATCH = 32    /* the requests of a batch are not all run yet */
 };
 
 /* What the handler owes for the HTTP request that it has. */
@@ -198,6 +199,11 @@ void connection_upgrade(struct connection *connection, const struct ws_handshake
 void connection_stream(struct connection *connection, struct slice extra_headers);
 /* Queues whole events or comments (sse.h). Ignored once the connection is closing. */
 void connection_stream_bytes(struct connection *connection, struct slice bytes);
+
+/* Was the client told goodbye, or is it gone? Then nothing is done for it any more. */
+static inline bool connection_is_ending(const struct connection *connection) {
+  return connection->state == CONNECTION_CLOSING || connection->state == CONNECTION_CLOSED;
+}
 
 /* Is it open for messages? */
 static inline bool connection_is_live(const struct connection *connection) {

@@ -11,8 +11,9 @@
  *   answered later:     rpc_call_new, store_submit ... rpc_call.finish -> rpc_result / rpc_fail
  *
  * Each request that has an id gets exactly one answer, unless its connection ends first. The
- * answers to a batch are collected and leave as one array, in the order of the requests. Worker's
- * thread only.
+ * answers to a batch are collected and leave as one array, in the order of the requests. A batch
+ * that takes long goes on in later turns, in which its connection is not read. Worker's thread
+ * only.
  */
 
 #include <stdbool.h>
@@ -75,6 +76,11 @@ struct rpc_method {
 /* Handles one text message, a request or a batch; that of a session for a POST may only use some of
  * the methods. */
 void rpc_handle(struct session *session, struct slice text);
+/* Goes on with the batches that were too long for their turns. Once a turn, before its requests go
+ * to the store; what is left hurries the loop. */
+void rpc_run_jobs(struct worker *worker);
+/* The session ends: what is left of its batches is not run. */
+void rpc_end_jobs(struct session *session);
 /* Is there a request in the message whose answer may be long? */
 bool rpc_reads(struct slice text);
 

@@ -36,7 +36,7 @@ struct session {
   struct token *token; /* a reference; NULL: authentication is off */
   struct list subscriptions;
   uint32_t subscription_count;
-  uint32_t pending;
+  uint32_t pending;       /* what it waits for: requests to the store, a batch that runs */
   uint32_t pending_reads; /* of these, those whose answers may be long */
   struct buf kept;        /* a message that asks for a long answer while one is on its way; of a
                              stream that waits for its subscription, its headers */
@@ -64,6 +64,10 @@ void session_close(struct session *session);
  * for a long answer (a value, a history) before another such answer has come. */
 void session_request_started(struct session *session, enum store_op op);
 void session_request_finished(struct session *session, enum store_op op);
+/* The same for what keeps the session busy without asking the store. Releasing a session for a POST
+ * may free it. */
+void session_hold(struct session *session);
+void session_release(struct session *session);
 
 /* Reads nothing more, and closes with 1000 as soon as all pending requests are answered. */
 void session_leave(struct session *session);

@@ -61,6 +61,8 @@ struct worker {
   struct store_client client;
   struct listener listener;
   struct buf scratch;      /* for the text of one answer */
+  struct list jobs;        /* batches of requests that are not all run yet */
+  uint64_t batch_share_ns; /* of a turn for the requests of batches */
   uint64_t delay_since_ms; /* the loop's longest turn counts from here on */
   /* leaving */
   _Atomic int phase;  /* enum worker_phase */

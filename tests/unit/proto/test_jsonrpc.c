@@ -295,6 +295,25 @@ static void a_batch_gives_its_requests_in_order(void **state) {
   assert_false(jsonrpc_next(&reader, &request, &code));
 }
 
+static void the_rest_of_a_batch_is_read_where_it_was_moved_to(void **state) {
+  (void)state;
+  char first[] = "[{\"id\":1},2, {\"id\":3}]", second[sizeof first];
+  AUTO(jsonrpc_reader) struct jsonrpc_reader reader = {0};
+  struct jsonrpc_request request;
+  int code;
+  assert_int_equal(jsonrpc_open(&reader, slice_of(first, sizeof first - 1)), 0);
+  assert_true(jsonrpc_next(&reader, &request, &code));
+  memcpy(second, first, sizeof first);
+  memset(first, 0, sizeof first);
+  jsonrpc_reader_move(&reader, first, second);
+  assert_true(jsonrpc_next(&reader, &request, &code));
+  assert_null(request.id.ptr);
+  assert_true(jsonrpc_next(&reader, &request, &code));
+  assert_slice(request.id, "3");
+  assert_true(request.id.ptr > second && request.id.ptr < second + sizeof second);
+  assert_false(jsonrpc_next(&reader, &request, &code));
+}
+
 static void a_batch_of_one_is_still_a_batch(void **state) {
   (void)state;
   AUTO(jsonrpc_reader) struct jsonrpc_reader reader = {0};
@@ -382,6 +401,7 @@ int main(void) {
       cmocka_unit_test(scalars_and_empty_batches_are_invalid_requests),
       cmocka_unit_test(nesting_is_limited_over_the_whole_text),
       cmocka_unit_test(a_batch_gives_its_requests_in_order),
+      cmocka_unit_test(the_rest_of_a_batch_is_read_where_it_was_moved_to),
       cmocka_unit_test(a_batch_of_one_is_still_a_batch),
       cmocka_unit_test(batches_have_a_longest_length),
       cmocka_unit_test(every_prefix_is_a_parse_error),

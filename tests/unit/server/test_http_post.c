@@ -255,6 +255,23 @@ static void a_batch_is_answered_by_one_array(void **state) {
   assert_has_text(answer, ITEM(FIRST_ID, "1", "a") "," ITEM(SECOND_ID, "2", "a"));
 }
 
+static void a_long_batch_may_take_several_turns(void **state) {
+  (void)state;
+  enum { REQUESTS = 100 };
+  start(ENV("DISABLE_AUTH=1"));
+  AUTO(buf) struct buf text = BUF_INIT;
+  AUTO(buf) struct buf answer = BUF_INIT;
+  for (int i = 0; i < REQUESTS; i++) {
+    buf_printf(&text, "%s" REQUEST("%d", "get", "{\"key\":\"%d\"}"), i == 0 ? "[" : ",", i, i);
+    buf_printf(&answer, "%s" INVALID_PARAMS("%d", "KVStore: key not found"), i == 0 ? "[" : ",", i);
+  }
+  buf_append(&text, "]\0", 2);
+  buf_append(&answer, "]\0", 2);
+  for (unsigned i = 0; i < BROKER_WORKERS; i++)
+    fixture.broker.workers[i].batch_share_ns = 0;
+  assert_has_text(post("/", JSON, text.data), answer.data);
+}
+
 static void notifications_alone_are_answered_by_nothing(void **state) {
   (void)state;
   start(ENV("DISABLE_AUTH=1"));
@@ -301,6 +318,7 @@ int main(void) {
       BROKER_TEST(a_client_may_go_before_its_answer),
       BROKER_TEST(a_call_is_answered_as_over_websocket),
       BROKER_TEST(a_batch_is_answered_by_one_array),
+      BROKER_TEST(a_long_batch_may_take_several_turns),
       BROKER_TEST(notifications_alone_are_answered_by_nothing),
       BROKER_TEST(what_needs_a_connection_is_not_there),
       BROKER_TEST(rpc_is_json),
