@@ -13,7 +13,7 @@ _Static_assert(sizeof(struct cell) == CELL_SIZE, "one cache line");
 
 enum {
   HUGE_PAGE = 2 << 20,
-  HUGE_FROM = 2 * HUGE_PAGE, /* from here on, shards are made of whole huge pages */
+  HUGE_FROM = 3 << 20,       /* from here on, shards are made of whole huge pages */
   SHARD_MAX = 3 * HUGE_PAGE, /* a shard that wants more than this is split */
   DEPTH_MAX = 16,            /* but not without end */
   HOMES_MIN = 6,
@@ -65,6 +65,7 @@ static size_t round_homes(size_t homes) {
 
 static struct cell_shard *shard_new(size_t homes, uint32_t depth) {
   struct cell_shard *shard = x_calloc(1, sizeof(*shard));
+  shard->present = x_calloc(homes, 1);
   shard->homes = (uint32_t)homes;
   shard->depth = depth;
   shard_map(shard, size_of(homes));
@@ -76,6 +77,7 @@ static void shard_free(struct cell_shard *shard) {
     munmap(shard->memory, shard->mapped);
   else
     free(shard->memory);
+  free(shard->present);
   free(shard);
 }
 
@@ -85,6 +87,24 @@ static struct cell *end_of(const struct cell_shard *shard) {
 
 static bool is_free(const struct cell *cell) {
   return cell->hash == 0;
+}
+
+static void note_present(struct cell_shard *shard, uint32_t hash) {
+  size_t eighth = cell_shard_eighth(shard, hash);
+  shard->present[eighth / 8] |= (uint8_t)(1 << eighth % 8);
+}
+
+/* Is there a cell in that eighth of a home? */
+static bool lies_in(const struct cell_shard *shard, const struct cell *cell, size_t eighth) {
+  return !is_free(cell) && cell_shard_eighth(shard, cell->hash) == eighth;
+}
+
+/* The cell goes: those of the same eighth are its neighbours. */
+static void note_absent(struct cell_shard *shard, const struct cell *cell) {
+  size_t eighth = cell_shard_eighth(shard, cell->hash);
+  if (lies_in(shard, cell + 1, eighth)) return;
+  if (cell > shard->cells && lies_in(shard, cell - 1, eighth)) return;
+  shard->present[eighth / 8] &= (uint8_t) ~(1 << eighth % 8);
 }
 
 /* The first free cell from here on; NULL when that is the last of all, which stays free. */
@@ -104,11 +124,13 @@ static struct cell *shard_add(struct cell_shard *shard, uint32_t hash) {
   memmove(place + 1, place, (size_t)(hole - place) * CELL_SIZE);
   memset(place, 0, CELL_SIZE);
   place->hash = hash;
+  note_present(shard, hash);
   shard->count++;
   return place;
 }
 
 static void shard_remove(struct cell_shard *shard, struct cell *cell) {
+  note_absent(shard, cell);
   /* Those behind move down, as far as they are not at home. */
   struct cell *end = cell + 1;
   while (!is_free(end) && end > cell_shard_home(shard, end->hash))
@@ -128,6 +150,7 @@ static bool shard_fill(struct cell_shard *shard, const struct cell *first, const
     if (next < home) next = home;
     if (next + 1 >= end_of(shard)) return false;
     memcpy(next++, cell, CELL_SIZE);
+    note_present(shard, cell->hash);
     shard->count++;
   }
   return true;
@@ -276,6 +299,6 @@ void cell_table_remove(struct cell_table *table, struct cell *cell) {
 size_t cell_table_size(const struct cell_table *table) {
   size_t size = 0;
   for (size_t i = 0; i < (size_t)1 << table->depth; i = next_entry(table, i))
-    size += size_of(table->shards[i]->homes);
+    size += size_of(table->shards[i]->homes) + table->shards[i]->homes;
   return size;
 }

@@ -130,7 +130,9 @@ static bool node_is(const struct pattern_node *node, uint32_t parent, const stru
 
 static struct pattern_node *find_child(const struct pattern_tree *tree, uint32_t parent,
                                        const struct level *level, struct path path) {
-  struct cell *cell = cell_table_find(&tree->nodes, cell_hash(path.hash));
+  uint32_t hash = cell_hash(path.hash);
+  if (!cell_table_may_have(&tree->nodes, hash)) return NULL;
+  struct cell *cell = cell_table_find(&tree->nodes, hash);
   for (; cell != NULL; cell = cell_next_same(cell)) {
     struct pattern_node *node = (struct pattern_node *)cell;
     if (node_is(node, parent, level)) return node;
@@ -313,7 +315,8 @@ static void levels_advance(const struct pattern_tree *tree, struct levels *level
 }
 
 static void fetch(const struct pattern_tree *tree, struct path path) {
-  cell_table_prefetch(&tree->nodes, cell_hash(path.hash));
+  uint32_t hash = cell_hash(path.hash);
+  if (cell_table_may_have(&tree->nodes, hash)) cell_table_prefetch(&tree->nodes, hash);
 }
 
 static void fetch_if_likely(const struct pattern_tree *tree, struct path path) {

@@ -13,6 +13,9 @@
  * in the order of their hashes, so a search ends at the first that is larger. Adding and removing
  * move neighbours: a pointer to a cell is good until the next of either.
  *
+ * Beside its cells a shard has a byte for each home, whose bits say in which eighths of the home's
+ * hashes there is one: so most look-ups in vain end near by (cell_table_may_have).
+ *
  * A shard grows by about a quarter at a time, which leaves little unused, and is split at 6 MiB:
  * however large the table is, nobody waits for more than 6 MiB to be moved. Large shards ask for
  * huge pages: without, in a virtual machine, finding out where a cell's page is takes longer than
@@ -22,6 +25,7 @@
 #ifndef EVENTHUB_TOPIC_CELL_TABLE_H
 #define EVENTHUB_TOPIC_CELL_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,7 +38,8 @@ struct cell {
 
 struct cell_shard {
   struct cell *cells;
-  uint32_t homes; /* behind these is the tail; its last cell is always free: searches end there */
+  uint8_t *present; /* a byte for each home, a bit for each eighth of its hashes: is one there? */
+  uint32_t homes;   /* behind these is the tail; its last cell is always free: searches end there */
   uint32_t count;
   uint32_t depth; /* how many bits all its hashes share */
   void *memory;   /* what the cells lie in */
@@ -67,13 +72,31 @@ static inline uint32_t cell_hash(uint64_t hash) {
   return low ? low : 1;
 }
 
-static inline struct cell *cell_shard_home(const struct cell_shard *shard, uint32_t hash) {
+/* The eighth of a home that the hash belongs to. */
+static inline size_t cell_shard_eighth(const struct cell_shard *shard, uint32_t hash) {
   uint64_t own_bits = (uint32_t)(hash << shard->depth);
-  return shard->cells + (own_bits * shard->homes >> 32);
+  return own_bits * shard->homes >> 29;
+}
+
+static inline struct cell *cell_shard_home(const struct cell_shard *shard, uint32_t hash) {
+  return shard->cells + cell_shard_eighth(shard, hash) / 8;
+}
+
+static inline const struct cell_shard *cell_table_shard(const struct cell_table *table,
+                                                        uint32_t hash) {
+  return table->shards[(uint64_t)hash >> (32 - table->depth)];
 }
 
 static inline struct cell *cell_table_home(const struct cell_table *table, uint32_t hash) {
-  return cell_shard_home(table->shards[(uint64_t)hash >> (32 - table->depth)], hash);
+  return cell_shard_home(cell_table_shard(table, hash), hash);
+}
+
+/* False for nine in ten of the hashes that no cell has: told by memory that is small enough to be
+ * near, where fetching a cell in vain would be a trip to what is far. */
+static inline bool cell_table_may_have(const struct cell_table *table, uint32_t hash) {
+  const struct cell_shard *shard = cell_table_shard(table, hash);
+  size_t eighth = cell_shard_eighth(shard, hash);
+  return shard->present[eighth / 8] >> (eighth % 8) & 1;
 }
 
 /* Tells the processor that the hash will be looked for soon. Fetching the cell behind the home,

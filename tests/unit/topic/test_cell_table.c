@@ -31,6 +31,7 @@ static void count_freed(struct cell *cell) {
 
 static struct numbered *find(const struct cell_table *table, uint32_t hash, uint32_t number) {
   struct cell *cell = cell_table_find(table, hash);
+  if (cell != NULL) assert_true(cell_table_may_have(table, hash));
   while (cell != NULL && ((struct numbered *)cell)->number != number)
     cell = cell_next_same(cell);
   return (struct numbered *)cell;
@@ -106,6 +107,31 @@ static void a_table_grows_through_all_sizes_and_shrinks_to_nothing(void **state)
   cell_table_done(&table, nothing);
 }
 
+/* Of the numbers from `first` on to `last`. */
+static double share_that_may_be_there(const struct cell_table *table, uint32_t first,
+                                      uint32_t last) {
+  uint32_t count = 0;
+  for (uint32_t n = first; n <= last; n++)
+    count += cell_table_may_have(table, spread(n));
+  return (double)count / (last - first + 1);
+}
+
+static void most_of_what_is_not_there_is_told_without_a_look(void **state) {
+  (void)state;
+  enum { COUNT = 100000 };
+  struct cell_table table;
+  cell_table_init(&table);
+  for (uint32_t n = 1; n <= COUNT; n++)
+    add(&table, spread(n), n);
+  assert_true(share_that_may_be_there(&table, 1, COUNT) == 1);
+  assert_true(share_that_may_be_there(&table, COUNT + 1, 2 * COUNT) < 0.15);
+  for (uint32_t n = 1; n <= COUNT / 2; n++)
+    cell_table_remove(&table, (struct cell *)find(&table, spread(n), n));
+  assert_true(share_that_may_be_there(&table, 1, COUNT / 2) < 0.15);
+  assert_true(share_that_may_be_there(&table, COUNT / 2 + 1, COUNT) == 1);
+  cell_table_done(&table, nothing);
+}
+
 /* Against an array that says what is in, with few hashes so that runs are long. */
 static void random_adds_and_removes_leave_what_they_should(void **state) {
   (void)state;
@@ -143,6 +169,7 @@ int main(void) {
       cmocka_unit_test(no_hash_is_zero),
       cmocka_unit_test(cells_of_one_hash_are_all_found),
       cmocka_unit_test(a_table_grows_through_all_sizes_and_shrinks_to_nothing),
+      cmocka_unit_test(most_of_what_is_not_there_is_told_without_a_look),
       cmocka_unit_test(random_adds_and_removes_leave_what_they_should),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
