@@ -191,17 +191,16 @@ static void job_start(const struct rpc_request *rpc, struct jsonrpc_reader *read
   connection_pause(rpc->session->connection, CONNECTION_PAUSE_BATCH);
 }
 
-/* What was not run is not answered either: then the client is gone. */
-static void job_free(struct rpc_job *job) {
+/* What was not run is not answered either: then the client is gone. It is in no list after that. */
+static void job_end(struct rpc_job *job) {
   rpc_batch_give_up(&job->rpc.reply, (uint32_t)(job->reader.count - job->reader.taken));
   rpc_batch_settle(&job->rpc.reply);
   jsonrpc_reader_done(&job->reader);
   list_remove(&job->link);
-  free(job);
 }
 
 /* A few requests more; nobody runs anything for a client that is told goodbye. */
-static void job_run(struct rpc_job *job) {
+static void job_run(struct rpc_job *job, struct list *ended) {
   struct session *session = job->rpc.session;
   struct connection *connection = session->connection;
   if (!connection_is_ending(connection) && run_some(&job->rpc, &job->reader)) {
@@ -209,24 +208,35 @@ static void job_run(struct rpc_job *job) {
     list_add_tail(&session->worker->jobs, &job->link);
     return;
   }
-  job_free(job);
+  job_end(job);
+  list_add_tail(ended, &job->link);
   connection_resume(connection, CONNECTION_PAUSE_BATCH);
   session_release(session);
+}
+
+static void free_jobs(struct list *jobs) {
+  LIST_FOREACH_SAFE (link, next, jobs)
+    free(container_of(link, struct rpc_job, link));
 }
 
 void rpc_run_jobs(struct worker *worker) {
   if (list_is_empty(&worker->jobs)) return;
   uint64_t start_ns = clock_monotonic_ns();
+  struct list ended;
+  list_init(&ended);
   do {
-    job_run(container_of(list_first(&worker->jobs), struct rpc_job, link));
+    job_run(container_of(list_first(&worker->jobs), struct rpc_job, link), &ended);
   } while (!list_is_empty(&worker->jobs) && has_time(worker, start_ns));
   if (!list_is_empty(&worker->jobs)) loop_hurry(&worker->loop);
+  free_jobs(&ended);
 }
 
 void rpc_end_jobs(struct session *session) {
   LIST_FOREACH_SAFE (link, next, &session->worker->jobs) {
     struct rpc_job *job = container_of(link, struct rpc_job, link);
-    if (job->rpc.session == session) job_free(job);
+    if (job->rpc.session != session) continue;
+    job_end(job);
+    free(job);
   }
 }
 
