@@ -71,6 +71,7 @@ static int block_signals(void) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGHUP);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a limit of the file size is an error like a full disk */
   if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) return -1;
   return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
@@ -126,6 +127,8 @@ static int make_store(struct daemon *daemon) {
       .kv_enabled = options->enable_kvstore,
       .max_log_length = (uint32_t)options->max_cache_length,
       .default_ttl_ms = options->default_cache_ttl_s * 1000,
+      .data_dir = options->data_dir,
+      .is_relaxed = options->durability == OPTION_DURABILITY_RELAXED,
   };
   broker->trie = topic_trie_new();
   broker->store = new_store(daemon, &config);
@@ -148,6 +151,11 @@ static int init_workers(struct daemon *daemon) {
 
 static int start_threads(struct broker *broker) {
   int err = store_start(broker->store);
+  struct slice problem = store_problem(broker->store);
+  if (err < 0 && problem.len > 0) {
+    fprintf(stderr, "eventhub: %.*s\n", (int)problem.len, problem.ptr);
+    return err;
+  }
   for (unsigned i = 0; err == 0 && i < broker->worker_count; i++)
     err = worker_start(&broker->workers[i]);
   if (err < 0) fprintf(stderr, "eventhub: cannot start a thread: %s\n", strerror(errno));
@@ -194,6 +202,9 @@ static void log_start(const struct broker *broker) {
   log_info("starting", LOG_SLICE("version", broker->version),
            LOG_STR("backend", store_backend_name(broker->store)),
            LOG_STR("reason", options->backend_reason));
+  if (options->data_dir[0] != '\0' && options->backend == OPTION_BACKEND_REDIS)
+    log_warn("DATA_DIR is not used: what there is to keep is kept by Redis",
+             LOG_STR("data_dir", options->data_dir));
   if (options->disable_auth) {
     log_warn("authentication is off: anyone may read and write every topic",
              LOG_STR("option", "DISABLE_AUTH"));

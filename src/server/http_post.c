@@ -203,6 +203,11 @@ static void set_unpublished(struct post *post, const struct rpc_call *call) {
               SLICE("The store did not answer in time. It is unknown whether the message "
                     "was published."));
     return;
+  case STORE_DISK_FULL:
+    buf_append_str(&post->headers, HTTP_RETRY_LATER);
+    set_error(post, 503,
+              SLICE("The server's disk is full. Nothing was published; try again later."));
+    return;
   default:
     buf_append_str(&post->headers, HTTP_RETRY_LATER);
     set_error(post, 503,

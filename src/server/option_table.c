@@ -69,7 +69,7 @@ static const struct option_choice backends[] = {
 
 static const struct option_choice durabilities[] = {
     {.text = "commit", .value = OPTION_DURABILITY_COMMIT},
-    {.text = "relaxed", .value = OPTION_DURABILITY_RELAXED, .needs = OPTION_FEATURE_JOURNAL},
+    {.text = "relaxed", .value = OPTION_DURABILITY_RELAXED},
     {.text = NULL},
 };
 
@@ -196,7 +196,6 @@ static const struct option_row rows[] = {
      .help = "The key/value store."},
     {.name = "DATA_DIR",
      TEXT(data_dir, "", OPTION_PATH_MAX),
-     NEEDS(JOURNAL, IF_GIVEN),
      .group = "Store",
      .help = "Directory where the embedded store persists; none keeps it in memory."},
     {.name = "DURABILITY",
@@ -359,8 +358,6 @@ static const struct {
     [OPTION_FEATURE_TLS] = {.name = "TLS", .way_out = "set ENABLE_SSL=false to serve without it"},
     [OPTION_FEATURE_TLS_ONLY] = {.name = "a TLS listener in place of the plain one",
                                  .way_out = "set it to false to serve without TLS"},
-    [OPTION_FEATURE_JOURNAL] = {.name = "a store on disk",
-                                .way_out = "remove it to keep everything in memory"},
     [OPTION_FEATURE_KEY_FILES] = {.name = "tokens signed with a private key",
                                   .way_out = "use HS256 and JWT_SECRET"},
     [OPTION_FEATURE_CONSOLE] = {.name = "the web console",

@@ -216,6 +216,15 @@ void rpc_fail_status(const struct rpc_reply *reply, enum store_status status) {
         SLICE(
             "The store did not answer in time. It is unknown whether the request had an effect."));
     return;
+  case STORE_DISK_FULL:
+    rpc_fail(reply, JSONRPC_INTERNAL_ERROR,
+             SLICE("The server's disk is full. The request had no effect; try again later."));
+    return;
+  case STORE_DISK_FAILED:
+    rpc_fail(reply, JSONRPC_INTERNAL_ERROR,
+             SLICE("The server's disk refuses to be written. The request had no effect; try again "
+                   "later."));
+    return;
   case STORE_STOPPED:
     rpc_fail(reply, JSONRPC_INTERNAL_ERROR,
              SLICE("The server is stopping. The request had no effect."));

@@ -5,6 +5,12 @@
 #include "eventhub/server/worker.h"
 #include "eventhub/store/store_metrics.h"
 
+static void read_histogram(const struct store_histogram *histogram, struct metrics_histogram *ret) {
+  for (int i = 0; i <= STORE_HISTOGRAM_BOUNDS; i++)
+    ret->buckets[i] = store_metric_get(&histogram->buckets[i]);
+  ret->sum_us = store_metric_get(&histogram->sum_us);
+}
+
 static void add_redis(struct metrics_snapshot *snapshot, const struct store_metrics *store) {
   uint64_t *values = snapshot->values;
   values[METRIC_REDIS_CONNECTION_FAIL_COUNT] = store_metric_get(&store->redis_failures);
@@ -17,10 +23,17 @@ static void add_redis(struct metrics_snapshot *snapshot, const struct store_metr
   values[METRIC_REDIS_RESENT_PUBLISHES] = store_metric_get(&store->redis_resent);
   values[METRIC_REDIS_PIPELINE_DEPTH] = store_metric_get(&store->redis_pipeline);
   values[METRIC_REDIS_SKIPPED_MESSAGES] = store_metric_get(&store->redis_skipped);
-  const struct store_histogram *round_trip = &store->redis_round_trip;
-  for (int i = 0; i <= STORE_HISTOGRAM_BOUNDS; i++)
-    snapshot->redis_round_trip.buckets[i] = store_metric_get(&round_trip->buckets[i]);
-  snapshot->redis_round_trip.sum_us = store_metric_get(&round_trip->sum_us);
+  read_histogram(&store->redis_round_trip, &snapshot->redis_round_trip);
+}
+
+static void add_journal(struct metrics_snapshot *snapshot, const struct store_metrics *store) {
+  uint64_t *values = snapshot->values;
+  values[METRIC_JOURNAL_COMMITS] = store_metric_get(&store->journal_commits);
+  values[METRIC_JOURNAL_FAILURES] = store_metric_get(&store->journal_failures);
+  values[METRIC_JOURNAL_BYTES] = store_metric_get(&store->journal_bytes);
+  values[METRIC_JOURNAL_FREE_BYTES] = store_metric_get(&store->journal_free_bytes);
+  values[METRIC_JOURNAL_BLOCKS] = store_metric_get(&store->journal_blocks);
+  read_histogram(&store->journal_commit, &snapshot->journal_commit);
 }
 
 static void add_store(struct metrics_snapshot *snapshot, const struct store_metrics *store) {
@@ -42,6 +55,7 @@ void scrape_take(const struct broker *broker, struct metrics_snapshot *ret) {
     metrics_snapshot_add(ret, &broker->workers[i].metrics);
   add_store(ret, store_metrics(broker->store));
   add_redis(ret, store_metrics(broker->store));
+  add_journal(ret, store_metrics(broker->store));
   ret->values[METRIC_WORKER_COUNT] = broker->worker_count;
   ret->values[METRIC_FILTERS] = topic_trie_filter_count(broker->trie);
   ret->values[METRIC_START_TIME] = broker->started_s;

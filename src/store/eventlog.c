@@ -51,6 +51,7 @@ static void forget(struct eventlog *log, struct log_topic *topic, uint64_t now_m
   raise_id(&log->forgotten, topic->dropped);
   /* Keeps the ids of different topics apart that both start at the floor. */
   if (log->floor.ms <= now_ms) id_source_raise(&log->ids, log->floor);
+  log_keeper_forgot(&log->keeper, topic);
   memory_remove(topic);
   map_remove(&log->topics, &topic->node);
   log_index_remove(&log->index, topic);
@@ -69,10 +70,15 @@ static void settle(struct eventlog *log, struct log_topic *topic, uint64_t now_m
   count_topics(log);
 }
 
+/* What holds for topics of which nothing is known. */
+static void begin_topic(const struct eventlog *log, struct log_topic *topic) {
+  raise_id(&topic->last, log->floor);
+  raise_id(&topic->dropped, log->forgotten);
+}
+
 static struct log_topic *make_topic(struct eventlog *log, struct slice name, uint64_t hash) {
   struct log_topic *topic = log_topic_new(name);
-  topic->last = log->floor;
-  topic->dropped = log->forgotten;
+  begin_topic(log, topic);
   map_add_hashed(&log->topics, &topic->node, hash);
   log_index_add(&log->index, topic);
   count_topics(log);
@@ -85,6 +91,7 @@ void eventlog_init(struct eventlog *log, const struct eventlog_config *config,
   map_init(&log->topics, topic_key);
   log_index_init(&log->index);
   expiry_heap_init(&log->expiries);
+  log_keeper_init(&log->keeper, config->journal);
   memory_init(&log->remembered);
   memory_init(&log->ahead);
 }
@@ -95,6 +102,7 @@ void eventlog_done(struct eventlog *log) {
   log_index_done(&log->index);
   map_done(&log->topics);
   expiry_heap_done(&log->expiries);
+  log_keeper_done(&log->keeper);
 }
 
 struct log_topic *eventlog_find(const struct eventlog *log, struct slice name) {
@@ -130,17 +138,28 @@ static void expect_expiry(struct eventlog *log, struct log_topic *topic, uint64_
   expiry_heap_set(&log->expiries, &topic->expiry, at_ms);
 }
 
-void eventlog_append(struct eventlog *log, struct log_topic *topic, struct message *message) {
-  assert(topic->holds > 0);
-  if (!log->config.keeps_messages) return;
-  log_topic_push(topic, message);
+/* The message is the ring's, and counted. */
+static void push(struct eventlog *log, struct log_topic *topic, struct message *message,
+                 uint64_t block) {
+  log_topic_push(topic, message, block);
   if (message->expires_ms != 0) expect_expiry(log, topic, message->expires_ms);
   store_metric_add(&log->metrics->log_messages, 1);
   store_metric_add(&log->metrics->log_bytes, message_size(message));
+}
+
+static void trim(struct eventlog *log, struct log_topic *topic) {
   if (log->config.max_length == 0) return;
-  struct log_loss loss = {0};
+  struct log_loss loss = {.keeper = &log->keeper};
   log_topic_trim(topic, log->config.max_length, &loss);
   count_loss(log, &loss, &log->metrics->log_trimmed);
+}
+
+void eventlog_append(struct eventlog *log, struct log_topic *topic, struct message *message,
+                     uint64_t block) {
+  assert(topic->holds > 0);
+  if (!log->config.keeps_messages) return;
+  push(log, topic, message, block);
+  trim(log, topic);
 }
 
 void eventlog_release(struct eventlog *log, struct log_topic *topic, uint64_t now_ms) {
@@ -152,7 +171,7 @@ void eventlog_release(struct eventlog *log, struct log_topic *topic, uint64_t no
 /* False: the work is used up before the topic is done; it stays the first. */
 static bool expire_topic(struct eventlog *log, struct log_topic *topic, uint64_t now_ms,
                          size_t *work) {
-  struct log_loss loss = {0};
+  struct log_loss loss = {.keeper = &log->keeper};
   uint64_t next_ms = log_topic_expire(topic, now_ms, work, &loss);
   count_loss(log, &loss, &log->metrics->log_expired);
   if (next_ms <= now_ms) return false;
@@ -176,4 +195,56 @@ bool eventlog_expire(struct eventlog *log, uint64_t now_ms, size_t max_work) {
 
 bool eventlog_has_expiries(const struct eventlog *log) {
   return log->expiries.count > 0;
+}
+
+/* ---- from and for the journal ---- */
+
+static struct log_topic *restore_topic(struct eventlog *log, struct slice name) {
+  struct log_topic *topic = eventlog_hold(log, name);
+  topic->holds--; /* settled when all is there */
+  return topic;
+}
+
+void eventlog_restore_topic(struct eventlog *log, uint64_t row,
+                            const struct journal_topic *stored) {
+  struct log_topic *topic = restore_topic(log, stored->name);
+  topic->row = row;
+  raise_id(&topic->last, stored->last);
+  raise_id(&topic->dropped, stored->dropped);
+}
+
+bool eventlog_restore_message(struct eventlog *log, const struct journal_message *stored,
+                              uint64_t block, uint64_t now_ms) {
+  struct log_topic *topic = restore_topic(log, stored->topic);
+  raise_id(&topic->last, stored->id);
+  bool is_expired = stored->expires_ms != 0 && stored->expires_ms <= now_ms;
+  if (is_expired || !log->config.keeps_messages) {
+    raise_id(&topic->dropped, stored->id);
+    log_keeper_fell_behind(&log->keeper, topic);
+    return false;
+  }
+  struct message *message = message_new_ready(stored->topic, stored->payload, stored->origin);
+  message_set_id(message, stored->id);
+  message->expires_ms = stored->expires_ms;
+  push(log, topic, message, block);
+  message_unref(message);
+  trim(log, topic);
+  return true;
+}
+
+void eventlog_restore_state(struct eventlog *log, const struct journal_state *state,
+                            uint64_t now_ms) {
+  id_source_raise(&log->ids, state->last);
+  raise_id(&log->floor, state->floor);
+  raise_id(&log->forgotten, state->forgotten);
+  for (size_t i = log->index.count; i-- > 0;) {
+    struct log_topic *topic = log->index.slots[i].topic;
+    if (topic->row == 0) begin_topic(log, topic); /* it may have been forgotten once */
+    settle(log, topic, now_ms);
+  }
+}
+
+struct journal_state eventlog_state(const struct eventlog *log) {
+  return (struct journal_state){
+      .last = log->ids.last, .floor = log->floor, .forgotten = log->forgotten};
 }

@@ -9,7 +9,9 @@
 struct kv_item {
   struct map_node node;
   struct expiry expiry; /* at_ms counts also outside of the heap: UINT64_MAX = never */
-  struct blob *value;
+  struct blob *value;   /* NULL: it is not there, its row is reserved */
+  uint64_t row;         /* in the journal; 0 = there is none */
+  uint32_t reserved;    /* so many times */
   size_t key_len;
   char key[];
 };
@@ -20,7 +22,7 @@ static struct slice item_key(const struct map_node *node) {
 }
 
 static uint64_t item_bytes(const struct kv_item *item) {
-  return item->key_len + item->value->len;
+  return item->value == NULL ? 0 : item->key_len + item->value->len;
 }
 
 static struct kv_item *find(const struct kv *kv, struct slice key) {
@@ -41,24 +43,42 @@ static void free_item(struct kv_item *item) {
   free(item);
 }
 
+static void note_gone(struct kv_rows *gone, uint64_t row) {
+  if (gone->count == gone->cap) {
+    gone->cap = gone->cap ? gone->cap * 2 : 64;
+    gone->items = x_realloc(gone->items, gone->cap * sizeof *gone->items);
+  }
+  gone->items[gone->count++] = row;
+}
+
+static void remove_item(struct kv *kv, struct kv_item *item) {
+  if (item->row != 0) note_gone(&kv->gone, item->row);
+  map_remove(&kv->items, &item->node);
+  free_item(item);
+}
+
+/* The key is not there any more; what is reserved stays so. */
 static void drop(struct kv *kv, struct kv_item *item) {
   store_metric_sub(&kv->metrics->kv_bytes, item_bytes(item));
   store_metric_sub(&kv->metrics->kv_keys, 1);
   expiry_heap_remove(&kv->expiries, &item->expiry);
-  map_remove(&kv->items, &item->node);
-  free_item(item);
+  item->expiry.at_ms = UINT64_MAX;
+  blob_unref(item->value);
+  item->value = NULL;
+  if (item->reserved == 0) remove_item(kv, item);
 }
 
 /* NULL also when it is there no more but in memory; then it is freed. */
 static struct kv_item *find_alive(struct kv *kv, struct slice key, uint64_t now_ms) {
   struct kv_item *item = find(kv, key);
-  if (item == NULL || item->expiry.at_ms > now_ms) return item;
+  if (item == NULL || item->value == NULL) return NULL;
+  if (item->expiry.at_ms > now_ms) return item;
   drop(kv, item);
   return NULL;
 }
 
-void kv_init(struct kv *kv, struct store_metrics *metrics) {
-  *kv = (struct kv){.metrics = metrics};
+void kv_init(struct kv *kv, struct store_metrics *metrics, struct journal *journal) {
+  *kv = (struct kv){.metrics = metrics, .journal = journal};
   map_init(&kv->items, item_key);
   expiry_heap_init(&kv->expiries);
 }
@@ -70,6 +90,7 @@ void kv_done(struct kv *kv) {
   }
   map_done(&kv->items);
   expiry_heap_done(&kv->expiries);
+  free(kv->gone.items);
 }
 
 struct blob *kv_get(struct kv *kv, struct slice key, uint64_t now_ms) {
@@ -77,10 +98,8 @@ struct blob *kv_get(struct kv *kv, struct slice key, uint64_t now_ms) {
   return item == NULL ? NULL : blob_ref(item->value);
 }
 
-void kv_set(struct kv *kv, struct slice key, struct blob *value, uint64_t expires_ms) {
-  struct kv_item *item = find(kv, key);
-  if (item == NULL) {
-    item = make_item(kv, key);
+static void set_value(struct kv *kv, struct kv_item *item, struct blob *value) {
+  if (item->value == NULL) {
     store_metric_add(&kv->metrics->kv_keys, 1);
   } else {
     store_metric_sub(&kv->metrics->kv_bytes, item_bytes(item));
@@ -88,6 +107,13 @@ void kv_set(struct kv *kv, struct slice key, struct blob *value, uint64_t expire
   }
   item->value = blob_ref(value);
   store_metric_add(&kv->metrics->kv_bytes, item_bytes(item));
+}
+
+void kv_set(struct kv *kv, struct slice key, struct blob *value, uint64_t expires_ms) {
+  struct kv_item *item = find(kv, key);
+  if (item == NULL) item = make_item(kv, key);
+  if (item->reserved > 0) item->reserved--;
+  set_value(kv, item, value);
   if (expires_ms == UINT64_MAX) {
     expiry_heap_remove(&kv->expiries, &item->expiry);
     item->expiry.at_ms = expires_ms;
@@ -110,4 +136,55 @@ bool kv_expire(struct kv *kv, uint64_t now_ms, size_t max_work) {
     drop(kv, container_of(first, struct kv_item, expiry));
   }
   return false;
+}
+
+/* ---- from and for the journal ---- */
+
+uint64_t kv_reserve(struct kv *kv, struct slice key, uint64_t now_ms) {
+  struct kv_item *item = find_alive(kv, key, now_ms);
+  if (item == NULL) item = find(kv, key);
+  if (item == NULL) {
+    item = make_item(kv, key);
+    item->expiry.at_ms = UINT64_MAX;
+  }
+  if (item->row == 0) item->row = journal_new_row(kv->journal);
+  item->reserved++;
+  return item->row;
+}
+
+void kv_unreserve(struct kv *kv, struct slice key) {
+  struct kv_item *item = find(kv, key);
+  item->reserved--;
+  if (item->value == NULL && item->reserved == 0) remove_item(kv, item);
+}
+
+uint64_t kv_row(struct kv *kv, struct slice key) {
+  const struct kv_item *item = find(kv, key);
+  return item == NULL ? 0 : item->row;
+}
+
+void kv_restore(struct kv *kv, uint64_t row, const struct journal_pair *pair, uint64_t now_ms) {
+  if (pair->expires_ms <= now_ms) {
+    note_gone(&kv->gone, row);
+    return;
+  }
+  struct blob *value = blob_new(pair->value.ptr, pair->value.len);
+  kv_set(kv, pair->key, value, pair->expires_ms);
+  struct kv_item *item = find(kv, pair->key);
+  if (item->row != 0) note_gone(&kv->gone, item->row);
+  item->row = row;
+  blob_unref(value);
+}
+
+bool kv_tidy(struct kv *kv, size_t max) {
+  for (kv->tidied = 0; kv->tidied < kv->gone.count && kv->tidied < max; kv->tidied++)
+    journal_remove_pair(kv->journal, kv->gone.items[kv->tidied]);
+  return kv->tidied > 0;
+}
+
+void kv_kept(struct kv *kv) {
+  kv->gone.count -= kv->tidied;
+  if (kv->gone.count > 0)
+    memmove(kv->gone.items, kv->gone.items + kv->tidied, kv->gone.count * sizeof *kv->gone.items);
+  kv->tidied = 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eventhub/base/mem.h"
+#include "eventhub/store/log_keeper.h"
 
 static bool is_none(struct message_id id) {
   return id.ms == 0 && id.seq == 0;
@@ -14,12 +15,14 @@ static struct message_id id_at(const struct log_topic *topic, uint32_t index) {
   return message_id(log_topic_at(topic, index)->message);
 }
 
-/* The message has left the ring. */
-static void lose(struct log_topic *topic, struct message *message, struct log_loss *loss) {
+/* The entry has left the ring. */
+static void lose(struct log_topic *topic, struct log_entry entry, struct log_loss *loss) {
+  struct message *message = entry.message;
   struct message_id id = message_id(message);
   if (message_id_compare(id, topic->dropped) > 0) topic->dropped = id;
   loss->messages++;
   loss->bytes += message_size(message);
+  if (entry.block != 0) log_keeper_lost(loss->keeper, topic, entry.block);
   message_unref(message);
 }
 
@@ -27,6 +30,7 @@ struct log_topic *log_topic_new(struct slice name) {
   assert(name.len <= UINT16_MAX);
   struct log_topic *topic = x_calloc(1, sizeof *topic + name.len);
   list_init(&topic->link);
+  list_init(&topic->dirty);
   log_ring_init(&topic->ring);
   topic->name_len = (uint16_t)name.len;
   if (name.len > 0) memcpy(topic->name, name.ptr, name.len);
@@ -65,16 +69,16 @@ bool log_topic_has_given(const struct log_topic *topic, struct message_id id) {
   return after > 0 && is_same(id, id_at(topic, after - 1));
 }
 
-void log_topic_push(struct log_topic *topic, struct message *message) {
+void log_topic_push(struct log_topic *topic, struct message *message, uint64_t block) {
   uint64_t expires_ms = message->expires_ms == 0 ? UINT64_MAX : message->expires_ms;
   uint32_t count = log_topic_count(topic);
   if (count > 0 && expires_ms < log_topic_at(topic, count - 1)->expires_ms) topic->unordered = true;
-  log_ring_push(&topic->ring, (struct log_entry){message_ref(message), expires_ms});
+  log_ring_push(&topic->ring, (struct log_entry){message_ref(message), expires_ms, block});
 }
 
 void log_topic_trim(struct log_topic *topic, uint32_t max_length, struct log_loss *loss) {
   while (log_topic_count(topic) > max_length)
-    lose(topic, log_ring_pop(&topic->ring).message, loss);
+    lose(topic, log_ring_pop(&topic->ring), loss);
 }
 
 /* Messages expire in the order in which they came. */
@@ -85,7 +89,7 @@ static uint64_t expire_front(struct log_topic *topic, uint64_t now_ms, size_t *w
     if (expires_ms > now_ms) return expires_ms;
     if (*work == 0) return now_ms;
     (*work)--;
-    lose(topic, log_ring_pop(&topic->ring).message, loss);
+    lose(topic, log_ring_pop(&topic->ring), loss);
   }
   return UINT64_MAX;
 }
@@ -114,8 +118,9 @@ static uint64_t expire_scan(struct log_topic *topic, uint64_t now_ms, size_t *wo
     if (entry->expires_ms > now_ms) {
       scan_keep(topic, entry->expires_ms);
     } else {
-      lose(topic, entry->message, loss);
+      struct log_entry lost = *entry;
       log_ring_scan_drop(&topic->ring);
+      lose(topic, lost, loss);
     }
   }
   topic->unordered = topic->scan_unordered;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,8 +189,10 @@ static void on_tend_turn(struct mail *mail, void *context) {
 static void on_tend_due(struct deadline *deadline, void *context) {
   (void)deadline;
   struct store *store = context;
+  const struct store_backend_ops *ops = store->backend->ops;
   mailbox_post(store->requests, &store->tend_mail);
-  if (store->backend->ops->is_shared) run_all_turns(store);
+  if (ops->is_shared) run_all_turns(store);
+  if (ops->write != NULL) ops->write(store->backend);
 }
 
 /* The mail was posted by whoever wrote next_tend, and nobody does again before the tend. */
@@ -217,6 +220,7 @@ static void *run_thread(void *context) {
   loop_run(&store->loop);
   if (ops->is_shared) {
     run_all_turns(store); /* what was flushed before the stop */
+    if (ops->stop != NULL) ops->stop(store->backend);
     return NULL;
   }
   run_turn(store);
@@ -283,6 +287,10 @@ int store_start(struct store *store) {
   return 0;
 }
 
+struct slice store_problem(const struct store *store) {
+  return buf_slice(&store->backend->problem);
+}
+
 void store_stop(struct store *store) {
   if (store->has_thread) {
     mailbox_post(&store->loop.mailbox, &store->stop_mail);
@@ -294,11 +302,15 @@ void store_stop(struct store *store) {
   if (!store->has_started) give_turn(store);
   store->has_started = true;
   run_all_turns(store);
+  /* Somebody else may be in the middle of a turn, and post what it has when we are back. */
+  while (atomic_load(&store->busy))
+    sched_yield();
 }
 
 void store_free(struct store *store) {
   if (store == NULL) return;
   assert(!store->has_thread);
+  buf_done(&store->backend->problem);
   store->backend->ops->free(store->backend);
   dispatcher_done(&store->dispatcher);
   loop_done(&store->loop);

@@ -101,7 +101,6 @@ describe('a start is refused by one line and exit status 1', () => {
 
   const later = {
     'ENABLE_SSL=true': { ENABLE_SSL: 'true' },
-    'a set DATA_DIR': { DATA_DIR: '/tmp' },
     'JWT_ALGORITHM=RS256': { JWT_ALGORITHM: 'RS256' },
     'a set JWT_JWKS': { JWT_JWKS: '/tmp/jwks.json' },
     'a set TRUSTED_PROXIES': { TRUSTED_PROXIES: '127.0.0.0/8' },
@@ -201,7 +200,7 @@ describe('--check-config', () => {
 
   test('refuses what a start would refuse', async () => {
     assertRefused(await runDaemon(['--check-config'], { LISTEN_PORT: '0' }), 'LISTEN_PORT');
-    assertRefused(await runDaemon(['--check-config'], { DATA_DIR: '/tmp' }), 'DATA_DIR');
+    assertRefused(await runDaemon(['--check-config'], { ENABLE_SSL: '1' }), 'ENABLE_SSL');
     const path = file('colour = blue\n');
     assertRefused(await runDaemon(['--check-config', '--config', path], {}), 'colour');
   });

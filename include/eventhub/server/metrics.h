@@ -30,6 +30,12 @@ enum metric {
   METRIC_REDIS_PIPELINE_DEPTH,
   METRIC_REDIS_SKIPPED_MESSAGES,
   METRIC_REDIS_ROUND_TRIP, /* a histogram: has no value, but redis_round_trip of the snapshot */
+  METRIC_JOURNAL_COMMITS,
+  METRIC_JOURNAL_FAILURES,
+  METRIC_JOURNAL_BYTES,
+  METRIC_JOURNAL_FREE_BYTES,
+  METRIC_JOURNAL_BLOCKS,
+  METRIC_JOURNAL_COMMIT, /* a histogram: journal_commit of the snapshot */
   METRIC_CURRENT_CONNECTIONS_COUNT,
   METRIC_TOTAL_CONNECT_COUNT,
   METRIC_TOTAL_DISCONNECT_COUNT,
@@ -115,6 +121,7 @@ struct metrics_histogram {
 struct metrics_snapshot {
   uint64_t values[METRIC_COUNT];
   struct metrics_histogram redis_round_trip;
+  struct metrics_histogram journal_commit;
   struct slice version;
 };
 

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "eventhub/base/buf.h"
 #include "eventhub/store/store.h"
 
 struct loop;
@@ -58,7 +59,11 @@ struct store_backend_ops {
   void (*end_of_turn)(struct store_backend *backend);
   /* Housekeeping: about a millisecond's worth. NULL: none. */
   enum store_tend (*tend)(struct store_backend *backend);
-  /* Last on the store thread: finishes every request that is still open. NULL: none can be. */
+  /* On the store thread, beside turns, which may run on others meanwhile: what takes long, such as
+   * writing to a disk. After each tend that was due. NULL: nothing. */
+  void (*write)(struct store_backend *backend);
+  /* Last on the store thread, when nobody has turns any more: finishes every request that is still
+   * open. NULL: nothing to do. */
   void (*stop)(struct store_backend *backend);
   /* After the thread is gone, or without start. */
   void (*free)(struct store_backend *backend);
@@ -66,6 +71,7 @@ struct store_backend_ops {
 
 struct store_backend {
   const struct store_backend_ops *ops;
+  struct buf problem;  /* why open failed: a sentence for the operator */
   struct store *store; /* set by store_new_with */
 };
 

@@ -23,6 +23,7 @@
 struct log_entry {
   struct message *message;
   uint64_t expires_ms; /* UINT64_MAX = never */
+  uint64_t block;      /* of the journal; 0 = none */
 };
 
 struct log_ring {

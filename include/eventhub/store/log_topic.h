@@ -18,6 +18,7 @@
 #include "eventhub/store/log_ring.h"
 #include "eventhub/topic/message.h"
 
+struct log_keeper;
 struct log_memory;
 
 struct log_topic {
@@ -29,6 +30,9 @@ struct log_topic {
   struct message_id dropped; /* nothing is missing above; 0-0 = nothing was ever dropped */
   struct log_ring ring;
   uint64_t scan_earliest_ms; /* of what the running scan has kept */
+  struct list dirty;         /* log_keeper: its row is behind */
+  uint64_t dirty_stamp;      /* ... since */
+  uint64_t row;              /* in the journal; 0 = none yet */
   uint32_t holds;            /* it may not be forgotten */
   uint32_t slot;             /* in the index */
   bool unordered;            /* some message expires before an older one */
@@ -37,8 +41,9 @@ struct log_topic {
   char name[];
 };
 
-/* What a change took out. */
+/* What a change took out, and who is told of each message. */
 struct log_loss {
+  struct log_keeper *keeper;
   size_t messages;
   size_t bytes;
 };
@@ -64,8 +69,9 @@ uint32_t log_topic_after(const struct log_topic *topic, struct message_id id);
 /* Did a message of this topic have exactly this id, as far as it still knows? */
 bool log_topic_has_given(const struct log_topic *topic, struct message_id id);
 
-/* Takes a reference. The message's id is above all others of the topic. */
-void log_topic_push(struct log_topic *topic, struct message *message);
+/* Takes a reference. The message's id is above all others of the topic. `block`: of the journal, 0
+ * = none. */
+void log_topic_push(struct log_topic *topic, struct message *message, uint64_t block);
 
 /* Removes the oldest until at most `max_length` are left. */
 void log_topic_trim(struct log_topic *topic, uint32_t max_length, struct log_loss *loss);

@@ -75,6 +75,8 @@ enum store_status {
   STORE_NOT_FOUND,    /* kv_get, kv_del: no such key */
   STORE_DISABLED,     /* the eventlog or the key/value store is switched off */
   STORE_UNAVAILABLE,  /* the backend is away or refused; the request had no effect */
+  STORE_DISK_FULL,    /* the same, for want of space on the disk */
+  STORE_DISK_FAILED,  /* the same, since the disk refuses */
   STORE_UNKNOWN,      /* the backend went away in between: it may have had an effect or not */
   STORE_STOPPED       /* the store has stopped; no effect */
 };
@@ -176,6 +178,8 @@ struct store_config {
   bool kv_enabled;
   uint32_t max_log_length; /* messages per topic; 0 = no limit */
   uint64_t default_ttl_ms; /* of messages; 0 = they never expire */
+  const char *data_dir;    /* where all of it lasts; NULL or "" = in memory only */
+  bool is_relaxed;         /* what comes is answered before it is on the disk */
 };
 
 /* The embedded store. `trie` must outlive it. NULL, with errno, where the system refuses a
@@ -207,6 +211,8 @@ void store_request_done(struct store_request *request);
 
 /* Opens the backend, starts the thread. 0 or the backend's error. */
 int store_start(struct store *store);
+/* Why the backend could not be opened, a sentence for the operator; "" = nothing is known. */
+struct slice store_problem(const struct store *store);
 /* What was flushed before is still run, committed, answered and dispatched, what comes later is
  * answered STORE_STOPPED; then the thread is gone. Clients must still be there. One thread, also
  * after a start that failed. */

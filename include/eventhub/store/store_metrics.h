@@ -25,6 +25,11 @@
   X(log_remembered,     gauge,   "Topics without messages whose last id is remembered") \
   X(kv_keys,            gauge,   "Keys in the key/value store") \
   X(kv_bytes,           gauge,   "Bytes of keys and values in the key/value store") \
+  X(journal_commits,    counter, "Commits to the journal") \
+  X(journal_failures,   counter, "Commits to the journal that failed") \
+  X(journal_bytes,      gauge,   "Bytes of the journal's file") \
+  X(journal_free_bytes, gauge,   "Bytes of the journal's file that are free to be used again") \
+  X(journal_blocks,     gauge,   "Blocks of messages in the journal") \
   X(turns,              counter, "Turns of the store thread that had requests") \
   X(requests,           counter, "Requests run") \
   X(batches,            counter, "Mails posted to workers") \
@@ -57,6 +62,7 @@ struct store_metrics {
   STORE_METRICS(STORE_METRIC_FIELD)
 #undef STORE_METRIC_FIELD
   struct store_histogram redis_round_trip; /* from sending a command to its answer */
+  struct store_histogram journal_commit;
 };
 
 static inline uint64_t store_metric_get(const atomic_uint_least64_t *metric) {

@@ -35,9 +35,9 @@ export const daemonBinary = () => requiredBinary('EVENTHUB_BIN');
 /** A daemon that is not started yet; see start(), useDaemon() and withDaemon(). */
 export class Daemon {
   /** `awaits`: the path whose 200 says that it has started. */
-  constructor(env = {}, { args = [], descriptors = 0, awaits = '/readyz' } = {}) {
+  constructor(env = {}, { awaits = '/readyz', ...options } = {}) {
     this.env = { ...DEFAULTS, ...env };
-    this.options = { args, descriptors };
+    this.options = options;
     this.awaits = awaits;
     this.port = 0;
     if (BACKEND === 'redis' && !asksForBackend(env)) this.prefix = newPrefix();
@@ -159,6 +159,6 @@ export function assertNotReady(env, words, run = () => {}) {
 }
 
 /** Runs the daemon's binary to its end, for options that make it refuse or only answer. */
-export function runDaemon(args = [], env = {}) {
-  return runToEnd(daemonBinary(), { args, env });
+export function runDaemon(args = [], env = {}, options = {}) {
+  return runToEnd(daemonBinary(), { ...options, args, env });
 }

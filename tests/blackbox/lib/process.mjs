@@ -17,6 +17,7 @@ const SANITIZER_REPORT =
   /(Address|Thread|Leak|Memory|UndefinedBehavior)Sanitizer|runtime error:|Assertion .* failed/;
 
 const CLOCK_TICKS_PER_SECOND = 100;
+const FILE_LIMIT_UNIT = 512; // of ulimit -f in a POSIX shell
 
 /** The binary that the variable names; the suite cannot mean anything without it. */
 export function requiredBinary(variable) {
@@ -59,16 +60,21 @@ function inheritedEnvironment() {
 
 /** A running child with its output; `exited` resolves to {code, signal}. */
 export class Program {
-  constructor(binary, { args = [], env = {}, descriptors = 0, input } = {}) {
+  /** `descriptors`, `fileBytes`: limits; `uid`: the user to run as, where this one is root. */
+  constructor(binary, { args = [], env = {}, descriptors = 0, fileBytes = 0, uid, input } = {}) {
+    const limits = [];
+    if (descriptors > 0) limits.push(`ulimit -n ${descriptors}`);
+    if (fileBytes > 0) limits.push(`ulimit -S -f ${Math.floor(fileBytes / FILE_LIMIT_UNIT)}`);
     // exec keeps the pid, so that what is measured and signalled is the daemon and not the shell.
     const command =
-      descriptors > 0
-        ? ['/bin/sh', ['-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, binary, ...args]]
+      limits.length > 0
+        ? ['/bin/sh', ['-c', `${limits.join(' && ')} && exec "$0" "$@"`, binary, ...args]]
         : [binary, args];
     this.stdout = '';
     this.stderr = '';
     this.child = spawn(...command, {
       env: { ...inheritedEnvironment(), ...env },
+      uid,
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     });
     if (input !== undefined) this.feed(input);

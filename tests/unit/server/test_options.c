@@ -256,11 +256,19 @@ static void errors_are_one_line_whatever_the_value(void **state) {
 static void what_asks_for_a_missing_feature_is_refused(void **state) {
   (void)state;
   static const char *const settings[] = {
-      "ENABLE_SSL=true",        "SSL_CERTIFICATE=/c.pem", "SSL_PRIVATE_KEY=/k.pem",
-      "SSL_CA_CERTIFICATE=/ca", "SSL_CERT_AUTO_RELOAD=1", "SSL_LISTEN_PORT=443",
-      "DATA_DIR=/var/lib/hub",  "DURABILITY=relaxed",     "DISABLE_UNSECURE_LISTENER=true",
-      "JWT_ALGORITHM=RS256",    "JWT_ALGORITHM=EdDSA",    "JWT_PUBLIC_KEY=/key.pem",
-      "JWT_JWKS=/keys.json",    "ENABLE_CONSOLE=true",    "TRUSTED_PROXIES=10.0.0.0/8",
+      "ENABLE_SSL=true",
+      "SSL_CERTIFICATE=/c.pem",
+      "SSL_PRIVATE_KEY=/k.pem",
+      "SSL_CA_CERTIFICATE=/ca",
+      "SSL_CERT_AUTO_RELOAD=1",
+      "SSL_LISTEN_PORT=443",
+      "JWT_ALGORITHM=RS256",
+      "JWT_ALGORITHM=EdDSA",
+      "JWT_PUBLIC_KEY=/key.pem",
+      "JWT_JWKS=/keys.json",
+      "ENABLE_CONSOLE=true",
+      "TRUSTED_PROXIES=10.0.0.0/8",
+      "DISABLE_UNSECURE_LISTENER=true",
   };
   for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
     AUTO(option_fixture) struct option_fixture loaded;
@@ -274,9 +282,8 @@ static void what_asks_for_a_missing_feature_is_refused(void **state) {
 
 static void a_refusal_says_how_to_start_without_the_feature(void **state) {
   (void)state;
-  expect_error("DATA_DIR=/data", "environment: DATA_DIR asks for a store on disk, which this "
-                                 "version does not have yet; remove it to keep everything in "
-                                 "memory");
+  expect_error("ENABLE_SSL=1", "environment: ENABLE_SSL asks for TLS, which this version does not "
+                               "have yet; set ENABLE_SSL=false to serve without it");
   expect_error("enable_console=1",
                "environment: ENABLE_CONSOLE asks for the web console, which this "
                "version does not have yet; remove it or set it to false");

@@ -53,7 +53,7 @@ static inline struct message_id fixture_publish_full(struct fixture *fixture, st
       eventlog_next_id(&fixture->log, held, wished_ms, fixture->now_ms - fixture->back_ms);
   message_set_id(message, id);
   message->expires_ms = ttl_ms == 0 ? 0 : fixture->now_ms + ttl_ms;
-  eventlog_append(&fixture->log, held, message);
+  eventlog_append(&fixture->log, held, message, 0);
   eventlog_release(&fixture->log, held, fixture->now_ms);
   message_unref(message);
   return id;

@@ -17,7 +17,7 @@ struct fixture {
 static int setup(void **state) {
   static struct fixture fixture;
   memset(&fixture, 0, sizeof fixture);
-  kv_init(&fixture.kv, &fixture.metrics);
+  kv_init(&fixture.kv, &fixture.metrics, NULL);
   *state = &fixture;
   return 0;
 }

@@ -11,7 +11,7 @@
 
 /* The ring never looks into a message, so numbers stand for the entries. */
 static struct log_entry numbered(uint64_t number) {
-  return (struct log_entry){NULL, number};
+  return (struct log_entry){NULL, number, 0};
 }
 
 static void an_empty_ring_holds_no_memory(void **state) {

@@ -1,0 +1,98 @@
+#ifndef EVENTHUB_STORE_JOURNAL_H
+#define EVENTHUB_STORE_JOURNAL_H
+
+/*
+ * The journal of the embedded store: what survives it, on disk. It is written in the order of
+ * events and read once, at the start.
+ *
+ *   changes of a turn          messages, packed into blocks
+ *         |                    rows of topics: what is left of them beside their messages
+ *         v                    pairs of the key/value store
+ *     the open set
+ *         |  commit: written at once          seal, then write: by another thread
+ *         v
+ *   journal_file: all of a set or nothing, on the disk when that returns
+ *
+ * Blocks are numbered from 1 on. Each counts its messages that are still wanted; a block without
+ * any is dead and is removed in time, but not before the rows of the topics that lost messages in
+ * it are written: who removes what is log_keeper.h. The newest state lives in the newest block that
+ * has one.
+ *
+ * All but journal_write belongs to turns of the store, one at a time; journal_write to one thread,
+ * also beside turns.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eventhub/base/buf.h"
+#include "eventhub/base/slice.h"
+#include "eventhub/store/journal_block.h"
+#include "eventhub/store/journal_file.h"
+
+struct journal;
+
+struct journal_config {
+  const char *directory;
+  bool is_relaxed; /* what was written last may be missing after a crash */
+  uint64_t now_ms; /* wall clock */
+};
+
+/* Makes, checks and opens it; journal_file_open says what can go wrong. */
+int journal_open(const struct journal_config *config, struct journal **ret, struct buf *why);
+void journal_close(struct journal *journal);
+
+/* Nothing from then on was lost without a trace. */
+uint64_t journal_birth_ms(const struct journal *journal);
+
+/* Who wants to know what is in it, in this order: topics, messages as they were published, the
+ * newest state, pairs. What on_message answers is whether the message is wanted. */
+struct journal_loader {
+  void (*on_topic)(void *context, uint64_t row, const struct journal_topic *topic);
+  bool (*on_message)(void *context, uint64_t block, const struct journal_message *message);
+  void (*on_state)(void *context, const struct journal_state *state);
+  void (*on_pair)(void *context, uint64_t row, const struct journal_pair *pair);
+};
+/* Once, before anything else. 0 or ERR_INVALID. */
+int journal_load(struct journal *journal, const struct journal_loader *loader, void *context);
+
+/* Adds to the open set; the answer is the block that the message will be in. */
+uint64_t journal_add_message(struct journal *journal, const struct message *message);
+/* Numbers for rows that nobody has had. */
+uint64_t journal_new_row(struct journal *journal);
+void journal_put_topic(struct journal *journal, uint64_t row, const struct journal_topic *topic);
+void journal_remove_topic(struct journal *journal, uint64_t row);
+void journal_put_pair(struct journal *journal, uint64_t row, const struct journal_pair *pair);
+void journal_remove_pair(struct journal *journal, uint64_t row);
+size_t journal_open_bytes(const struct journal *journal);
+
+/* A message of the block with that number is not wanted any more; `stamp` is log_keeper.h's. */
+void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp);
+/* Removes dead blocks, at most `max`, of which all was lost before `stamp`: in the open set. */
+size_t journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max);
+bool journal_has_dead(const struct journal *journal);
+
+/* Writes the open set. 0, or as journal_file_write: then the set is given up, and the blocks in it
+ * have never been. What was removed in it has to be removed again, except dead blocks. */
+int journal_commit(struct journal *journal, const struct journal_state *state);
+
+/* The other way: closes the open set, which waits for journal_write. False: there is nothing to
+ * write, or the last one still waits. */
+bool journal_seal(struct journal *journal, const struct journal_state *state);
+bool journal_is_sealed(const struct journal *journal);
+/* Is nothing left to be written? */
+bool journal_is_written(const struct journal *journal);
+/* Writes what is sealed. Where that fails it stays so. */
+int journal_write(struct journal *journal);
+
+/* Is the device fit to be written to? For use after failures, by the thread that writes. */
+int journal_probe(struct journal *journal);
+/* The last write of all: says goodbye. */
+int journal_finish(struct journal *journal, const struct journal_state *state);
+
+const char *journal_problem(const struct journal *journal);
+struct journal_usage journal_usage(const struct journal *journal);
+uint64_t journal_block_count(const struct journal *journal);
+
+#endif

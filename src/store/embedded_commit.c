@@ -1,0 +1,189 @@
+/* The embedded store that answers when it is on the disk: the requests of a turn are kept until its
+ * end, then their changes are committed together, then all of them take effect and are answered, in
+ * their order. Where the commit fails, what would have changed something has no effect. */
+#include <stdlib.h>
+
+#include "eventhub/base/clock.h"
+#include "eventhub/base/mem.h"
+#include "eventhub/store/embedded_parts.h"
+
+enum {
+  TURN_BYTES_MAX = 16 * 1024 * 1024, /* of messages and values: then a turn is cut */
+  TIDY_WORK = 512
+};
+
+struct commit_item {
+  struct store_request *request;
+  struct log_topic *topic; /* publish: held; NULL: it was finished before */
+  uint64_t block;
+  bool is_change;
+};
+
+/* ---- before the commit ---- */
+
+static void prepare_publish(struct embedded *embedded, struct commit_item *item) {
+  item->topic = embedded_prepare_publish(embedded, item->request);
+  if (item->topic != NULL && embedded->config.log_enabled)
+    item->block = journal_add_message(embedded->journal, item->request->publish.message);
+}
+
+static void prepare_set(struct embedded *embedded, const struct store_kv *kv) {
+  if (!embedded->config.kv_enabled) return;
+  uint64_t row = kv_reserve(&embedded->kv, kv->key, store_now_ms(embedded->backend.store));
+  const struct journal_pair pair = {.expires_ms = embedded_kv_expiry(embedded, kv),
+                                    .key = kv->key,
+                                    .value = blob_slice(kv->value)};
+  journal_put_pair(embedded->journal, row, &pair);
+}
+
+static void prepare_del(struct embedded *embedded, const struct store_kv *kv) {
+  uint64_t row = kv_row(&embedded->kv, kv->key);
+  if (row != 0) journal_remove_pair(embedded->journal, row);
+}
+
+/* Does it hang on the commit? Without an eventlog a message does not. */
+static bool is_change(const struct embedded *embedded, const struct store_request *request) {
+  switch (request->op) {
+  case STORE_PUBLISH: return embedded->config.log_enabled;
+  case STORE_KV_SET:
+  case STORE_KV_DEL: return embedded->config.kv_enabled;
+  default: return false;
+  }
+}
+
+static void prepare(struct embedded *embedded, struct commit_item *item) {
+  struct store_request *request = item->request;
+  if (request->op == STORE_PUBLISH) {
+    prepare_publish(embedded, item);
+  } else if (request->op == STORE_KV_SET) {
+    prepare_set(embedded, &request->kv);
+  } else if (request->op == STORE_KV_DEL) {
+    prepare_del(embedded, &request->kv);
+  }
+}
+
+/* While the disk is in trouble no change is prepared. Answers whether there is one to commit. */
+static bool prepare_all(struct embedded *embedded, bool is_in_trouble) {
+  bool has_changes = false;
+  for (size_t i = 0; i < embedded->item_count; i++) {
+    struct commit_item *item = &embedded->items[i];
+    item->is_change = is_change(embedded, item->request);
+    if (item->is_change && is_in_trouble) continue;
+    prepare(embedded, item);
+    if (item->is_change) has_changes = true;
+  }
+  return has_changes;
+}
+
+/* ---- after it ---- */
+
+static void apply(struct embedded *embedded, const struct commit_item *item) {
+  struct store_backend *backend = &embedded->backend;
+  struct store_request *request = item->request;
+  switch (request->op) {
+  case STORE_PUBLISH:
+    if (item->topic != NULL) embedded_apply_publish(embedded, request, item->topic, item->block);
+    return;
+  case STORE_READ_LOG: embedded_run_read_log(backend, request); return;
+  case STORE_KV_GET: embedded_run_kv_get(backend, request); return;
+  case STORE_KV_SET: embedded_run_kv_set(backend, request); return;
+  case STORE_KV_DEL: embedded_run_kv_del(backend, request); return;
+  default: store_finish(request, STORE_OK);
+  }
+}
+
+/* What was prepared is taken back. */
+static void give_up(struct embedded *embedded, const struct commit_item *item) {
+  const struct store_request *request = item->request;
+  if (request->op == STORE_PUBLISH) {
+    eventlog_release(&embedded->log, item->topic, store_now_ms(embedded->backend.store));
+  } else if (request->op == STORE_KV_SET) {
+    kv_unreserve(&embedded->kv, request->kv.key);
+  }
+}
+
+static bool was_finished(const struct commit_item *item) {
+  return item->request->op == STORE_PUBLISH && item->topic == NULL;
+}
+
+/* ---- turns ---- */
+
+static enum store_status commit(struct embedded *embedded) {
+  struct journal_state state = eventlog_state(&embedded->log);
+  uint64_t start_ns = clock_monotonic_ns();
+  return embedded_wrote(embedded, journal_commit(embedded->journal, &state), start_ns);
+}
+
+/* `status` is that of the changes. */
+static void finish_all(struct embedded *embedded, enum store_status status, bool is_prepared) {
+  for (size_t i = 0; i < embedded->item_count; i++) {
+    const struct commit_item *item = &embedded->items[i];
+    if (!item->is_change || status == STORE_OK) {
+      apply(embedded, item);
+    } else if (!is_prepared) {
+      store_finish(item->request, status);
+    } else if (!was_finished(item)) {
+      give_up(embedded, item);
+      store_finish(item->request, status);
+    }
+  }
+  embedded->item_count = embedded->item_bytes = 0;
+}
+
+static void end_of_turn(struct store_backend *backend) {
+  struct embedded *embedded = embedded_of(backend);
+  enum store_status trouble = (enum store_status)atomic_load(&embedded->trouble);
+  bool is_in_trouble = trouble != STORE_OK;
+  if (embedded->item_count == 0) return;
+  bool has_changes = prepare_all(embedded, is_in_trouble);
+  enum store_status status = has_changes ? commit(embedded) : trouble;
+  finish_all(embedded, status, !is_in_trouble);
+}
+
+static size_t bytes_of(const struct store_request *request) {
+  if (request->op == STORE_PUBLISH) return message_size(request->publish.message);
+  return request->op == STORE_KV_SET ? request->kv.key.len + request->kv.value->len : 0;
+}
+
+static void keep(struct store_backend *backend, struct store_request *request) {
+  struct embedded *embedded = embedded_of(backend);
+  if (embedded->item_count == embedded->item_cap) {
+    embedded->item_cap = embedded->item_cap ? embedded->item_cap * 2 : 64;
+    embedded->items = x_realloc(embedded->items, embedded->item_cap * sizeof *embedded->items);
+  }
+  embedded->items[embedded->item_count++] = (struct commit_item){.request = request};
+  embedded->item_bytes += bytes_of(request);
+  if (embedded->item_bytes > TURN_BYTES_MAX) end_of_turn(backend);
+}
+
+/* Removing may be what makes room: so it is tried in trouble, too. False: there is more to do. */
+static bool tidy(struct embedded *embedded) {
+  bool has_work = embedded_tidy(embedded, TIDY_WORK);
+  bool is_done = has_work && commit(embedded) == STORE_OK;
+  if (is_done) embedded_tidied(embedded);
+  if (atomic_load(&embedded->trouble) != STORE_OK) embedded_probe(embedded);
+  return !is_done || !journal_has_dead(embedded->journal);
+}
+
+static enum store_tend tend(struct store_backend *backend) {
+  struct embedded *embedded = embedded_of(backend);
+  end_of_turn(backend); /* what came before in this turn has its own commit */
+  enum store_tend next = embedded_tend_memory(embedded);
+  if (!tidy(embedded)) return STORE_TEND_SOON;
+  return atomic_load(&embedded->trouble) == STORE_OK ? next : STORE_TEND_TICK;
+}
+
+const struct store_backend_ops embedded_commit_ops = {
+    .name = "embedded",
+    .open = embedded_open_journal,
+    .run = {[STORE_PUBLISH] = keep,
+            [STORE_READ_LOG] = keep,
+            [STORE_KV_GET] = keep,
+            [STORE_KV_SET] = keep,
+            [STORE_KV_DEL] = keep,
+            [STORE_BARRIER] = keep},
+    .end_of_turn = end_of_turn,
+    .tend = tend,
+    .stop = embedded_stop_journal,
+    .free = embedded_free,
+};

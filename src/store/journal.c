@@ -1,0 +1,464 @@
+#include "eventhub/store/journal.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eventhub/base/err.h"
+#include "eventhub/base/mem.h"
+
+/* What is known of a block. */
+struct block {
+  uint64_t number;
+  size_t change;   /* its place in the open set, while it is in there */
+  uint32_t wanted; /* messages, and 1 for the newest state */
+  bool is_gone;    /* removed */
+};
+
+/* Blocks without anything that is wanted, in the order in which they became so. */
+struct dead_block {
+  uint64_t number;
+  uint64_t stamp;
+};
+
+struct journal {
+  struct journal_file *file;
+  struct journal_meta meta;
+  bool is_relaxed;
+  struct journal_changes open;
+  struct journal_changes sealed;
+  atomic_bool is_sealed;  /* `sealed` is the writer's */
+  struct buf block, row;  /* being filled */
+  uint32_t block_wanted;  /* messages in it */
+  uint64_t next_block;    /* the number of what is being filled */
+  uint64_t first_in_open; /* number of the open set's first block */
+  uint64_t next_row;
+  struct journal_state state; /* newest before the open set */
+  uint64_t state_block;       /* where; 0 = nowhere */
+  struct journal_state open_state;
+  uint64_t open_state_block; /* where in the open set; 0 = nowhere */
+  struct block *blocks;      /* by number, some of those gone among them */
+  size_t block_count, block_cap, gone_count;
+  uint64_t last_stamp;
+  struct dead_block *dead; /* those before dead_next are removed in the open set, ... */
+  size_t dead_first;       /* ... from here on */
+  size_t dead_next, dead_end, dead_cap;
+};
+
+/* ---- what is known of blocks ---- */
+
+static struct block *block_at(struct journal *journal, uint64_t number) {
+  size_t low = 0, high = journal->block_count;
+  /* Most often nothing is missing between it and the newest. */
+  uint64_t newer = high > 0 ? journal->blocks[high - 1].number - number : 0;
+  if (newer < high && journal->blocks[high - 1 - newer].number == number)
+    return &journal->blocks[high - 1 - newer];
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (journal->blocks[middle].number < number) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  assert(low < journal->block_count && journal->blocks[low].number == number);
+  return &journal->blocks[low];
+}
+
+static void sweep_blocks(struct journal *journal) {
+  size_t kept = 0;
+  for (size_t i = 0; i < journal->block_count; i++)
+    if (!journal->blocks[i].is_gone) journal->blocks[kept++] = journal->blocks[i];
+  journal->block_count = kept;
+  journal->gone_count = 0;
+}
+
+static void note_block(struct journal *journal, uint64_t number, uint32_t wanted) {
+  if (journal->block_count == journal->block_cap) {
+    journal->block_cap = journal->block_cap ? journal->block_cap * 2 : 256;
+    journal->blocks = x_realloc(journal->blocks, journal->block_cap * sizeof *journal->blocks);
+  }
+  journal->blocks[journal->block_count++] =
+      (struct block){.number = number, .change = journal->open.count - 1, .wanted = wanted};
+}
+
+static void note_gone(struct journal *journal, uint64_t number) {
+  block_at(journal, number)->is_gone = true;
+  if (++journal->gone_count > journal->block_count / 2) sweep_blocks(journal);
+}
+
+static void make_room_for_dead(struct journal *journal) {
+  size_t count = journal->dead_end - journal->dead_first;
+  if (count > 0)
+    memmove(journal->dead, journal->dead + journal->dead_first, count * sizeof *journal->dead);
+  journal->dead_next -= journal->dead_first;
+  journal->dead_end = count;
+  journal->dead_first = 0;
+  if (count < journal->dead_cap / 2) return;
+  journal->dead_cap = journal->dead_cap ? journal->dead_cap * 2 : 256;
+  journal->dead = x_realloc(journal->dead, journal->dead_cap * sizeof *journal->dead);
+}
+
+static void bury(struct journal *journal, uint64_t number, uint64_t stamp) {
+  if (journal->dead_end == journal->dead_cap) make_room_for_dead(journal);
+  journal->dead[journal->dead_end++] = (struct dead_block){number, stamp};
+}
+
+void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp) {
+  if (stamp > journal->last_stamp) journal->last_stamp = stamp;
+  if (number == journal->next_block) { /* it is still being filled */
+    assert(journal->block_wanted > 0);
+    journal->block_wanted--;
+    return;
+  }
+  struct block *block = block_at(journal, number);
+  assert(block->wanted > 0 && !block->is_gone);
+  if (--block->wanted == 0) bury(journal, number, stamp);
+}
+
+bool journal_has_dead(const struct journal *journal) {
+  return journal->dead_next < journal->dead_end;
+}
+
+uint64_t journal_block_count(const struct journal *journal) {
+  return journal->block_count - journal->gone_count;
+}
+
+/* ---- the open set ---- */
+
+static void close_block(struct journal *journal) {
+  if (journal->block.len == 0) return;
+  journal_value_seal(&journal->block, JOURNAL_BLOCKS, journal->next_block);
+  journal_changes_put(&journal->open, JOURNAL_BLOCKS, journal->next_block,
+                      buf_slice(&journal->block));
+  note_block(journal, journal->next_block, journal->block_wanted);
+  if (journal->block_wanted == 0) bury(journal, journal->next_block, journal->last_stamp);
+  journal->next_block++;
+  buf_clear(&journal->block);
+  journal->block_wanted = 0;
+}
+
+/* Begins a block where there is none with so much room. */
+static void make_room(struct journal *journal, size_t bytes) {
+  if (journal->block.len > 0 && journal->block.len + bytes > JOURNAL_BLOCK_MAX)
+    close_block(journal);
+  if (journal->block.len == 0) journal_value_begin(&journal->block);
+}
+
+uint64_t journal_add_message(struct journal *journal, const struct message *message) {
+  make_room(journal, journal_message_size(message));
+  journal_append_message(&journal->block, message);
+  journal->block_wanted++;
+  return journal->next_block;
+}
+
+uint64_t journal_new_row(struct journal *journal) {
+  return journal->next_row++;
+}
+
+static void put_row(struct journal *journal, enum journal_table table, uint64_t row) {
+  journal_value_seal(&journal->row, table, row);
+  journal_changes_put(&journal->open, table, row, buf_slice(&journal->row));
+}
+
+void journal_put_topic(struct journal *journal, uint64_t row, const struct journal_topic *topic) {
+  journal_value_begin(&journal->row);
+  journal_append_topic(&journal->row, topic);
+  put_row(journal, JOURNAL_TOPICS, row);
+}
+
+void journal_remove_topic(struct journal *journal, uint64_t row) {
+  journal_changes_remove(&journal->open, JOURNAL_TOPICS, row);
+}
+
+void journal_put_pair(struct journal *journal, uint64_t row, const struct journal_pair *pair) {
+  journal_value_begin(&journal->row);
+  journal_append_pair(&journal->row, pair);
+  put_row(journal, JOURNAL_KV, row);
+}
+
+void journal_remove_pair(struct journal *journal, uint64_t row) {
+  journal_changes_remove(&journal->open, JOURNAL_KV, row);
+}
+
+size_t journal_open_bytes(const struct journal *journal) {
+  return journal->open.bytes.len + journal->block.len;
+}
+
+/* One that is in the open set itself need not be written. */
+static void remove_block(struct journal *journal, uint64_t number) {
+  if (number < journal->first_in_open) {
+    journal_changes_remove(&journal->open, JOURNAL_BLOCKS, number);
+  } else {
+    journal_changes_cancel(&journal->open, block_at(journal, number)->change);
+  }
+}
+
+size_t journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max) {
+  size_t removed = 0;
+  while (removed < max && journal_has_dead(journal)) {
+    const struct dead_block *dead = &journal->dead[journal->dead_next];
+    if (dead->stamp >= stamp) break;
+    remove_block(journal, dead->number);
+    journal->dead_next++;
+    removed++;
+  }
+  return removed;
+}
+
+static bool is_same_id(struct message_id a, struct message_id b) {
+  return message_id_compare(a, b) == 0;
+}
+
+static bool is_same_state(const struct journal_state *a, const struct journal_state *b) {
+  return is_same_id(a->last, b->last) && is_same_id(a->floor, b->floor) &&
+         is_same_id(a->forgotten, b->forgotten);
+}
+
+static void add_state(struct journal *journal, const struct journal_state *state) {
+  enum { STATE_BYTES = 64 };
+  if (journal->state_block != 0 && is_same_state(state, &journal->state)) return;
+  make_room(journal, STATE_BYTES);
+  journal_append_state(&journal->block, state);
+  journal->block_wanted++;
+  journal->open_state = *state;
+  journal->open_state_block = journal->next_block;
+}
+
+/* False: nothing has changed. */
+static bool complete_set(struct journal *journal, const struct journal_state *state) {
+  add_state(journal, state);
+  close_block(journal);
+  return journal->open.count > 0;
+}
+
+static void begin_set(struct journal *journal) {
+  journal_changes_clear(&journal->open);
+  journal->first_in_open = journal->next_block;
+  journal->open_state_block = 0;
+}
+
+/* The set has been written, or will be. */
+static void keep_set(struct journal *journal) {
+  for (; journal->dead_first < journal->dead_next; journal->dead_first++)
+    note_gone(journal, journal->dead[journal->dead_first].number);
+  if (journal->open_state_block != 0) {
+    if (journal->state_block != 0) journal_lose(journal, journal->state_block, 0);
+    journal->state_block = journal->open_state_block;
+    journal->state = journal->open_state;
+  }
+  begin_set(journal);
+}
+
+static void give_set_up(struct journal *journal) {
+  journal->dead_next = journal->dead_first;
+  while (journal->next_block > journal->first_in_open) {
+    journal->next_block--;
+    journal->block_count--;
+  }
+  begin_set(journal);
+}
+
+/* ---- writing ---- */
+
+int journal_commit(struct journal *journal, const struct journal_state *state) {
+  if (!complete_set(journal, state)) return 0;
+  int err = journal_file_write(journal->file, &journal->open);
+  if (err == 0) {
+    keep_set(journal);
+  } else {
+    give_set_up(journal);
+  }
+  return err;
+}
+
+bool journal_seal(struct journal *journal, const struct journal_state *state) {
+  if (atomic_load(&journal->is_sealed) || !complete_set(journal, state)) return false;
+  struct journal_changes written = journal->sealed;
+  journal->sealed = journal->open;
+  journal->open = written;
+  keep_set(journal);
+  atomic_store(&journal->is_sealed, true);
+  return true;
+}
+
+bool journal_is_sealed(const struct journal *journal) {
+  return atomic_load(&journal->is_sealed);
+}
+
+bool journal_is_written(const struct journal *journal) {
+  return !journal_is_sealed(journal) && journal->open.count == 0 && journal->block.len == 0;
+}
+
+int journal_write(struct journal *journal) {
+  if (!atomic_load(&journal->is_sealed)) return 0;
+  int err = journal_file_write(journal->file, &journal->sealed);
+  if (err < 0) return err;
+  journal_changes_clear(&journal->sealed);
+  atomic_store(&journal->is_sealed, false);
+  return 0;
+}
+
+static int write_meta(struct journal *journal) {
+  struct journal_changes changes;
+  journal_changes_init(&changes);
+  journal_changes_put_meta(&changes, &journal->meta);
+  int err = journal_file_write(journal->file, &changes);
+  journal_changes_done(&changes);
+  return err;
+}
+
+/* As much as some turns need: so a disk that is just not full does not make it come and go. */
+int journal_probe(struct journal *journal) {
+  enum { PROBE_NUMBER = 2, PROBE_BYTES = 64 * 1024 };
+  struct journal_changes changes;
+  journal_changes_init(&changes);
+  journal_value_begin(&journal->row);
+  memset(buf_reserve(&journal->row, PROBE_BYTES), 0, PROBE_BYTES);
+  buf_commit(&journal->row, PROBE_BYTES);
+  journal_value_seal(&journal->row, JOURNAL_META, PROBE_NUMBER);
+  journal_changes_put(&changes, JOURNAL_META, PROBE_NUMBER, buf_slice(&journal->row));
+  int err = journal_file_write(journal->file, &changes);
+  journal_changes_clear(&changes);
+  journal_changes_remove(&changes, JOURNAL_META, PROBE_NUMBER);
+  if (err == 0) err = journal_file_write(journal->file, &changes);
+  journal_changes_done(&changes);
+  return err;
+}
+
+int journal_finish(struct journal *journal, const struct journal_state *state) {
+  int err = journal_write(journal);
+  if (err == 0) err = journal_commit(journal, state);
+  if (err < 0 || !journal->meta.is_open) return err;
+  journal->meta.is_open = false;
+  return write_meta(journal);
+}
+
+const char *journal_problem(const struct journal *journal) {
+  return journal_file_problem(journal->file);
+}
+
+struct journal_usage journal_usage(const struct journal *journal) {
+  return journal_file_usage(journal->file);
+}
+
+/* ---- from open to close ---- */
+
+/* Says that this broker is at it; and where the last one did not say goodbye and may have lost
+ * something, nothing is known of what was before. */
+static int sign_in(struct journal *journal, const struct journal_config *config, struct buf *why) {
+  bool was_open = journal->meta.is_open;
+  if (was_open) journal->meta.birth_ms = config->now_ms;
+  journal->meta.is_open = config->is_relaxed;
+  if (!was_open && !config->is_relaxed) return 0;
+  int err = write_meta(journal);
+  if (err < 0)
+    buf_printf(why, "DATA_DIR=%s cannot be written: %s", config->directory,
+               journal_problem(journal));
+  return err;
+}
+
+int journal_open(const struct journal_config *config, struct journal **ret, struct buf *why) {
+  const struct journal_meta fresh = {.format = JOURNAL_FORMAT, .birth_ms = config->now_ms};
+  struct journal_file *file;
+  *ret = NULL;
+  int err = journal_file_open(config->directory, &fresh, &file, why);
+  if (err < 0) return err;
+  struct journal *journal = x_calloc(1, sizeof *journal);
+  journal->file = file;
+  journal->meta = journal_file_meta(file);
+  journal->next_block = journal->first_in_open = 1;
+  journal->next_row = 1;
+  journal_changes_init(&journal->open);
+  journal_changes_init(&journal->sealed);
+  err = sign_in(journal, config, why);
+  if (err == 0) {
+    *ret = journal;
+  } else {
+    journal_close(journal);
+  }
+  return err;
+}
+
+void journal_close(struct journal *journal) {
+  if (journal == NULL) return;
+  journal_file_close(journal->file);
+  journal_changes_done(&journal->open);
+  journal_changes_done(&journal->sealed);
+  buf_done(&journal->block);
+  buf_done(&journal->row);
+  free(journal->blocks);
+  free(journal->dead);
+  free(journal);
+}
+
+uint64_t journal_birth_ms(const struct journal *journal) {
+  return journal->meta.birth_ms;
+}
+
+/* ---- loading ---- */
+
+struct load {
+  struct journal *journal;
+  const struct journal_loader *loader;
+  void *context;
+};
+
+static void note_row(struct journal *journal, uint64_t row) {
+  if (row >= journal->next_row) journal->next_row = row + 1;
+}
+
+static int load_topic(void *context, uint64_t row, struct slice bytes) {
+  struct load *load = context;
+  struct journal_topic topic;
+  if (journal_read_topic(bytes, &topic) < 0) return ERR_INVALID;
+  note_row(load->journal, row);
+  load->loader->on_topic(load->context, row, &topic);
+  return 0;
+}
+
+static int load_pair(void *context, uint64_t row, struct slice bytes) {
+  struct load *load = context;
+  struct journal_pair pair;
+  if (journal_read_pair(bytes, &pair) < 0) return ERR_INVALID;
+  note_row(load->journal, row);
+  load->loader->on_pair(load->context, row, &pair);
+  return 0;
+}
+
+static void load_state(struct journal *journal, const struct journal_state *state) {
+  if (journal->state_block != 0) journal_lose(journal, journal->state_block, 0);
+  journal->state = *state;
+  journal->state_block = journal->next_block - 1;
+  journal->blocks[journal->block_count - 1].wanted++;
+}
+
+/* The block counts one while it is read, so that it is not buried before its end. */
+static int load_block(void *context, uint64_t number, struct slice bytes) {
+  struct load *load = context;
+  struct journal *journal = load->journal;
+  struct journal_record record;
+  int got;
+  note_block(journal, number, 1);
+  journal->next_block = number + 1;
+  while ((got = journal_next_record(&bytes, &record)) > 0) {
+    if (record.kind == JOURNAL_STATE) {
+      load_state(journal, &record.state);
+    } else if (load->loader->on_message(load->context, number, &record.message)) {
+      journal->blocks[journal->block_count - 1].wanted++;
+    }
+  }
+  journal_lose(journal, number, 0);
+  return got;
+}
+
+int journal_load(struct journal *journal, const struct journal_loader *loader, void *context) {
+  struct load load = {journal, loader, context};
+  int err = journal_file_walk(journal->file, JOURNAL_TOPICS, load_topic, &load);
+  if (err == 0) err = journal_file_walk(journal->file, JOURNAL_BLOCKS, load_block, &load);
+  if (err == 0 && journal->state_block != 0) loader->on_state(context, &journal->state);
+  if (err == 0) err = journal_file_walk(journal->file, JOURNAL_KV, load_pair, &load);
+  begin_set(journal);
+  return err < 0 ? err : journal_file_rest(journal->file);
+}

@@ -1,0 +1,206 @@
+#include "eventhub/store/journal_check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/err.h"
+
+/* Where LMDB keeps two descriptions of the whole, written in turn, each with the number of its
+ * commit: at the start of the first two pages. Without this check a flipped bit in the newer one
+ * could bring back the state before the last commit. */
+enum { META_MAGIC = 0xbeefc0deu, META_AT = 16, META_PAGE_SIZE_AT = 40, META_COMMIT_AT = 144 };
+
+const char *journal_table_name(enum journal_table table) {
+  static const char *const names[JOURNAL_TABLE_COUNT] = {
+      [JOURNAL_META] = "meta",
+      [JOURNAL_BLOCKS] = "blocks",
+      [JOURNAL_TOPICS] = "topics",
+      [JOURNAL_KV] = "kv",
+  };
+  return names[table];
+}
+
+/* ---- in the child: what is wrong goes to a pipe, and ends it ---- */
+
+static int complaint_fd;
+
+static _Noreturn void complain(const char *what) {
+  ssize_t ignored = write(complaint_fd, what, strlen(what));
+  (void)ignored;
+  _exit(1);
+}
+
+static void on_assert(MDB_env *env, const char *message) {
+  (void)env;
+  complain(message);
+}
+
+static void require(int failed) {
+  if (failed) complain(mdb_strerror(failed));
+}
+
+static void read_at(int fd, void *out, size_t len, size_t at) {
+  if (pread(fd, out, len, (off_t)at) != (ssize_t)len) complain("the file is too short");
+}
+
+static uint64_t read_commit(int fd, size_t page_at) {
+  uint32_t magic;
+  uint64_t commit;
+  read_at(fd, &magic, sizeof magic, page_at + META_AT);
+  read_at(fd, &commit, sizeof commit, page_at + META_COMMIT_AT);
+  if (magic != META_MAGIC) complain("a page that describes the whole is damaged");
+  return commit;
+}
+
+static void check_commits(int fd) {
+  uint32_t page_size;
+  read_at(fd, &page_size, sizeof page_size, META_PAGE_SIZE_AT);
+  uint64_t first = read_commit(fd, 0), second = read_commit(fd, page_size);
+  uint64_t apart = first > second ? first - second : second - first;
+  bool is_fresh = first <= 1 && second <= 1;
+  if (apart != 1 && !is_fresh) complain("the pages that describe the whole contradict each other");
+}
+
+static uint64_t number_of(const MDB_val *key) {
+  uint64_t number;
+  if (key->mv_size != sizeof number) complain("a number is damaged");
+  memcpy(&number, key->mv_data, sizeof number);
+  return number;
+}
+
+static void check_records(struct slice bytes) {
+  struct journal_record record;
+  int got;
+  while ((got = journal_next_record(&bytes, &record)) > 0) {}
+  if (got < 0) complain("a record is damaged");
+}
+
+static void check_value(enum journal_table table, uint64_t number, const MDB_val *value) {
+  struct slice bytes;
+  if (journal_value_open(slice_of(value->mv_data, value->mv_size), table, number, &bytes) < 0)
+    complain("a checksum is wrong");
+  if (table == JOURNAL_BLOCKS) check_records(bytes);
+}
+
+static void check_table(MDB_txn *txn, enum journal_table table) {
+  MDB_dbi dbi;
+  MDB_stat stat;
+  MDB_cursor *cursor;
+  MDB_val key, value;
+  uint64_t count = 0, last = 0;
+  int failed = mdb_dbi_open(txn, journal_table_name(table), MDB_INTEGERKEY, &dbi);
+  if (failed == MDB_NOTFOUND) return; /* seen by whoever opens it */
+  require(failed);
+  require(mdb_stat(txn, dbi, &stat));
+  require(mdb_cursor_open(txn, dbi, &cursor));
+  while ((failed = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    uint64_t number = number_of(&key);
+    if (count++ > 0 && number <= last) complain("the order is damaged");
+    last = number;
+    check_value(table, number, &value);
+  }
+  if (failed != MDB_NOTFOUND) require(failed);
+  if (count != stat.ms_entries) complain("entries are missing");
+  mdb_cursor_close(cursor);
+}
+
+/* Pages that are free, by the commit that freed them: falling numbers behind their count. */
+static void check_free_pages(MDB_txn *txn, size_t last_page) {
+  enum { FREE_PAGES = 0 };
+  MDB_cursor *cursor;
+  MDB_val key, value;
+  int failed;
+  require(mdb_cursor_open(txn, FREE_PAGES, &cursor));
+  while ((failed = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    const size_t *pages = value.mv_data;
+    size_t room = value.mv_size / sizeof *pages;
+    if (room == 0 || pages[0] >= room) complain("the list of free pages is damaged");
+    for (size_t i = 1; i <= pages[0]; i++)
+      if (pages[i] < 2 || pages[i] > last_page || (i > 1 && pages[i] >= pages[i - 1]))
+        complain("the list of free pages is damaged");
+  }
+  if (failed != MDB_NOTFOUND) require(failed);
+  mdb_cursor_close(cursor);
+}
+
+static void check_pages(const char *path, MDB_env *env, MDB_txn *txn) {
+  MDB_envinfo info;
+  MDB_stat stat;
+  struct stat file;
+  require(mdb_env_info(env, &info));
+  require(mdb_env_stat(env, &stat));
+  if (lstat(path, &file) != 0) complain(strerror(errno));
+  if ((uint64_t)file.st_size < (info.me_last_pgno + 1) * stat.ms_psize)
+    complain("the file is too short");
+  check_free_pages(txn, info.me_last_pgno);
+}
+
+static _Noreturn void check_all(const char *path) {
+  struct rlimit no_core = {0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) complain(strerror(errno));
+  check_commits(fd);
+  MDB_env *env;
+  MDB_txn *txn;
+  require(mdb_env_create(&env));
+  mdb_env_set_assert(env, on_assert);
+  require(mdb_env_set_maxdbs(env, JOURNAL_TABLE_COUNT));
+  require(mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_RDONLY, 0));
+  require(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+  check_pages(path, env, txn);
+  for (int table = 0; table < JOURNAL_TABLE_COUNT; table++)
+    check_table(txn, table);
+  _exit(0);
+}
+
+/* ---- in the parent ---- */
+
+static void read_complaint(int fd, struct buf *why) {
+  char text[256];
+  ssize_t len;
+  while ((len = read(fd, text, sizeof text)) > 0 || (len < 0 && errno == EINTR)) {
+    if (len > 0) buf_append(why, text, (size_t)len);
+  }
+}
+
+/* How the child ended. */
+static int await(pid_t child, struct buf *why) {
+  int status;
+  pid_t got;
+  do {
+    got = waitpid(child, &status, 0);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return ERR_SYSTEM;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+  if (why->len == 0) buf_append_str(why, "its pages contradict each other");
+  return ERR_INVALID;
+}
+
+int journal_check(const char *path, struct buf *why) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return ERR_SYSTEM;
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0) {
+    close(ends[0]);
+    complaint_fd = ends[1];
+    check_all(path);
+  }
+  int fork_errno = errno;
+  close(ends[1]);
+  if (child > 0) read_complaint(ends[0], why);
+  close(ends[0]);
+  if (child > 0) return await(child, why);
+  errno = fork_errno;
+  return ERR_SYSTEM;
+}

@@ -1,0 +1,438 @@
+#include "eventhub/store/journal_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/err.h"
+#include "eventhub/base/mem.h"
+#include "eventhub/store/journal_check.h"
+#include "eventhub/store/journal_place.h"
+
+/* The map is address space, not memory; it doubles when the file has grown into it. */
+static const size_t map_first_bytes = (size_t)1 << 30;
+
+enum { PROBLEM_MAX = 160, META_NUMBER = 1, MAIN_TABLES = 2 };
+
+struct journal_file {
+  struct journal_place place;
+  MDB_env *env; /* NULL: it could not be opened again after a failure */
+  MDB_dbi tables[JOURNAL_TABLE_COUNT];
+  size_t map_bytes;
+  size_t commit;    /* number of the last one that is known to stand */
+  bool is_doubtful; /* one more may stand that was given up */
+  struct journal_meta meta;
+  struct journal_usage usage;
+  char problem[PROBLEM_MAX];
+};
+
+/* ---- LMDB's environment ---- */
+
+static void env_close(struct journal_file *file) {
+  if (file->env != NULL) mdb_env_close(file->env);
+  file->env = NULL;
+}
+
+static int env_open(struct journal_file *file) {
+  int failed = mdb_env_create(&file->env);
+  if (failed != 0) return failed;
+  mdb_env_set_maxdbs(file->env, JOURNAL_TABLE_COUNT);
+  mdb_env_set_mapsize(file->env, file->map_bytes);
+  failed = mdb_env_open(file->env, file->place.path.data, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+  if (failed != 0) env_close(file);
+  return failed;
+}
+
+static int tables_open(struct journal_file *file, MDB_txn *txn, unsigned flags) {
+  for (int table = 0; table < JOURNAL_TABLE_COUNT; table++) {
+    int failed =
+        mdb_dbi_open(txn, journal_table_name(table), MDB_INTEGERKEY | flags, &file->tables[table]);
+    if (failed != 0) return failed;
+  }
+  return 0;
+}
+
+static size_t last_commit(const struct journal_file *file) {
+  MDB_envinfo info;
+  mdb_env_info(file->env, &info);
+  return info.me_last_txnid;
+}
+
+/* The environment, and the tables that are there. */
+static int reopen(struct journal_file *file) {
+  MDB_txn *txn;
+  int failed = env_open(file);
+  if (failed != 0) return failed;
+  failed = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
+  if (failed == 0) failed = tables_open(file, txn, 0);
+  if (failed == 0) failed = mdb_txn_commit(txn);
+  if (failed != 0) env_close(file);
+  return failed;
+}
+
+static uint64_t pages_of(MDB_txn *txn, MDB_dbi dbi) {
+  MDB_stat stat;
+  if (mdb_stat(txn, dbi, &stat) != 0) return 0;
+  return stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+}
+
+static uint64_t pages_in_use(const struct journal_file *file, MDB_txn *txn) {
+  uint64_t pages = MAIN_TABLES; /* as many pages describe the whole */
+  for (MDB_dbi main = 0; main < MAIN_TABLES; main++)
+    pages += pages_of(txn, main);
+  for (int table = 0; table < JOURNAL_TABLE_COUNT; table++)
+    pages += pages_of(txn, file->tables[table]);
+  return pages;
+}
+
+static void note_usage(struct journal_file *file, uint64_t pages_used) {
+  MDB_envinfo info;
+  MDB_stat stat;
+  mdb_env_info(file->env, &info);
+  mdb_env_stat(file->env, &stat);
+  uint64_t pages = info.me_last_pgno + 1;
+  uint64_t pages_free = pages > pages_used ? pages - pages_used : 0;
+  file->commit = info.me_last_txnid;
+  file->usage = (struct journal_usage){.bytes = pages * stat.ms_psize,
+                                       .free_bytes = pages_free * stat.ms_psize};
+}
+
+/* ---- changes ---- */
+
+static MDB_val val_of(struct slice bytes) {
+  return (MDB_val){bytes.len, (void *)bytes.ptr};
+}
+
+static int apply(const struct journal_file *file, MDB_txn *txn, const struct journal_changes *all,
+                 const struct journal_change *change) {
+  MDB_dbi dbi = file->tables[change->table];
+  uint64_t number = change->number;
+  MDB_val key = {sizeof number, &number};
+  if (change->action == JOURNAL_NOTHING) return 0;
+  if (change->action == JOURNAL_REMOVE) {
+    int failed = mdb_del(txn, dbi, &key, NULL);
+    return failed == MDB_NOTFOUND ? 0 : failed;
+  }
+  MDB_val value = val_of(slice_of(all->bytes.data + change->at, change->len));
+  unsigned flags = change->table == JOURNAL_BLOCKS ? MDB_APPEND : 0;
+  return mdb_put(txn, dbi, &key, &value, flags);
+}
+
+/* Blocks that were given up, and stand in spite of that. */
+static int remove_blocks_from(const struct journal_file *file, MDB_txn *txn, uint64_t first) {
+  MDB_cursor *cursor;
+  MDB_val key, value;
+  uint64_t number;
+  int failed = mdb_cursor_open(txn, file->tables[JOURNAL_BLOCKS], &cursor);
+  if (failed != 0) return failed;
+  while ((failed = mdb_cursor_get(cursor, &key, &value, MDB_LAST)) == 0) {
+    memcpy(&number, key.mv_data, sizeof number);
+    if (number < first || (failed = mdb_cursor_del(cursor, 0)) != 0) break;
+  }
+  mdb_cursor_close(cursor);
+  return failed == MDB_NOTFOUND ? 0 : failed;
+}
+
+static int drop_doubtful(const struct journal_file *file, MDB_txn *txn,
+                         const struct journal_changes *changes) {
+  for (size_t i = 0; file->is_doubtful && i < changes->count; i++) {
+    const struct journal_change *change = &changes->items[i];
+    if (change->table == JOURNAL_BLOCKS && change->action == JOURNAL_PUT)
+      return remove_blocks_from(file, txn, change->number);
+  }
+  return 0;
+}
+
+static int apply_all(const struct journal_file *file, MDB_txn *txn,
+                     const struct journal_changes *changes) {
+  int failed = drop_doubtful(file, txn, changes);
+  for (size_t i = 0; failed == 0 && i < changes->count; i++)
+    failed = apply(file, txn, changes, &changes->items[i]);
+  return failed;
+}
+
+static int write_once(struct journal_file *file, const struct journal_changes *changes) {
+  MDB_txn *txn;
+  int failed = mdb_txn_begin(file->env, NULL, 0, &txn);
+  if (failed != 0) return failed;
+  failed = apply_all(file, txn, changes);
+  if (failed != 0) {
+    mdb_txn_abort(txn);
+    return failed;
+  }
+  uint64_t pages_used = pages_in_use(file, txn);
+  failed = mdb_txn_commit(txn);
+  if (failed == 0) note_usage(file, pages_used);
+  return failed;
+}
+
+static int write_growing(struct journal_file *file, const struct journal_changes *changes) {
+  for (;;) {
+    int failed = write_once(file, changes);
+    if (failed != MDB_MAP_FULL) return failed;
+    failed = mdb_env_set_mapsize(file->env, file->map_bytes * 2);
+    if (failed != 0) return failed;
+    file->map_bytes *= 2;
+  }
+}
+
+/* ---- failures ---- */
+
+/* Is there no room for a few pages more? */
+static bool has_no_room(const struct journal_file *file) {
+  enum { ROOM_BYTES = 1 << 20 };
+  struct statvfs disk;
+  struct stat status;
+  struct rlimit limit;
+  if (fstatvfs(file->place.fd, &disk) == 0 && disk.f_bavail * disk.f_frsize < ROOM_BYTES)
+    return true;
+  if (fstat(file->place.fd, &status) != 0 || getrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+  return limit.rlim_cur != RLIM_INFINITY && (rlim_t)status.st_size + ROOM_BYTES > limit.rlim_cur;
+}
+
+/* LMDB makes an input/output error of a write that was cut short, as the last one that fits is. */
+static bool is_full(const struct journal_file *file, int failed) {
+  if (failed == EIO) return has_no_room(file);
+  return failed == ENOSPC || failed == EDQUOT || failed == EFBIG;
+}
+
+static int note_problem(struct journal_file *file, int failed) {
+  bool is_for_room = is_full(file, failed);
+  const char *what = is_for_room && failed == EIO ? "no space is left" : mdb_strerror(failed);
+  snprintf(file->problem, sizeof file->problem, "%s", what);
+  return is_for_room ? ERR_FULL : ERR_SYSTEM;
+}
+
+/* A commit has failed. Whether it stands after all says the file, where it can be opened again. */
+static int settle_failure(struct journal_file *file, int failed) {
+  int err = note_problem(file, failed);
+  env_close(file);
+  file->is_doubtful = true;
+  if (reopen(file) != 0) return ERR_UNAVAILABLE;
+  if (last_commit(file) == file->commit) return err;
+  if (mdb_env_sync(file->env, 1) != 0) return ERR_UNAVAILABLE;
+  file->commit = last_commit(file);
+  return 0;
+}
+
+int journal_file_write(struct journal_file *file, const struct journal_changes *changes) {
+  int failed = file->env == NULL ? reopen(file) : 0;
+  if (failed != 0) return note_problem(file, failed);
+  failed = write_growing(file, changes);
+  if (failed != 0) return settle_failure(file, failed);
+  file->is_doubtful = false;
+  return 0;
+}
+
+const char *journal_file_problem(const struct journal_file *file) {
+  return file->problem;
+}
+
+struct journal_usage journal_file_usage(const struct journal_file *file) {
+  return file->usage;
+}
+
+struct journal_meta journal_file_meta(const struct journal_file *file) {
+  return file->meta;
+}
+
+/* ---- reading ---- */
+
+static int visit_all(MDB_cursor *cursor, enum journal_table table, journal_visit_fn *visit,
+                     void *context) {
+  MDB_val key, value;
+  struct slice bytes;
+  uint64_t number;
+  int failed;
+  while ((failed = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    memcpy(&number, key.mv_data, sizeof number);
+    if (journal_value_open(slice_of(value.mv_data, value.mv_size), table, number, &bytes) < 0)
+      return ERR_INVALID;
+    int err = visit(context, number, bytes);
+    if (err != 0) return err;
+  }
+  return failed == MDB_NOTFOUND ? 0 : ERR_INVALID;
+}
+
+int journal_file_walk(struct journal_file *file, enum journal_table table, journal_visit_fn *visit,
+                      void *context) {
+  MDB_txn *txn;
+  MDB_cursor *cursor;
+  if (mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn) != 0) return ERR_SYSTEM;
+  int err = ERR_SYSTEM;
+  if (mdb_cursor_open(txn, file->tables[table], &cursor) == 0) {
+    err = visit_all(cursor, table, visit, context);
+    mdb_cursor_close(cursor);
+  }
+  mdb_txn_abort(txn);
+  return err;
+}
+
+int journal_file_rest(struct journal_file *file) {
+  env_close(file);
+  return reopen(file) == 0 ? 0 : ERR_SYSTEM;
+}
+
+/* ---- opening ---- */
+
+static int refuse(const struct journal_file *file, struct buf *why, const char *what,
+                  const char *advice) {
+  buf_printf(why, "%s %s%s", file->place.path.data, what, advice);
+  return ERR_INVALID;
+}
+
+static int refuse_damaged(const struct journal_file *file, struct buf *why, const char *damage) {
+  AUTO(buf) struct buf what = BUF_INIT;
+  buf_printf(&what,
+             "is damaged (%s). To start without what is in it, move it aside: mv %s %s.damaged; "
+             "else put a copy from before in its place",
+             damage, file->place.path.data, file->place.path.data);
+  return refuse(file, why, what.data, "");
+}
+
+static int refuse_lmdb(const struct journal_file *file, struct buf *why, const char *what,
+                       int failed) {
+  buf_printf(why, "%s %s: %s", file->place.path.data, what, mdb_strerror(failed));
+  return ERR_SYSTEM;
+}
+
+static int check(const struct journal_file *file, struct buf *why) {
+  AUTO(buf) struct buf damage = BUF_INIT;
+  int err = journal_check(file->place.path.data, &damage);
+  if (err == 0) return 0;
+  if (err == ERR_SYSTEM) return refuse_lmdb(file, why, "cannot be checked", errno);
+  buf_append_char(&damage, '\0');
+  return refuse_damaged(file, why, damage.data);
+}
+
+static int read_meta(void *context, uint64_t number, struct slice bytes) {
+  struct journal_file *file = context;
+  if (number != META_NUMBER) return 0;
+  return journal_read_meta(bytes, &file->meta);
+}
+
+static bool holds_nothing(struct journal_file *file) {
+  MDB_stat stat;
+  return mdb_env_stat(file->env, &stat) == 0 && stat.ms_entries == 0;
+}
+
+void journal_changes_put_meta(struct journal_changes *changes, const struct journal_meta *meta) {
+  AUTO(buf) struct buf value = BUF_INIT;
+  journal_value_begin(&value);
+  journal_append_meta(&value, meta);
+  journal_value_seal(&value, JOURNAL_META, META_NUMBER);
+  journal_changes_put(changes, JOURNAL_META, META_NUMBER, buf_slice(&value));
+}
+
+static int fill_txn(struct journal_file *file, MDB_txn *txn) {
+  struct journal_changes changes;
+  int failed = tables_open(file, txn, MDB_CREATE);
+  if (failed != 0) return failed;
+  journal_changes_init(&changes);
+  journal_changes_put_meta(&changes, &file->meta);
+  failed = apply_all(file, txn, &changes);
+  journal_changes_done(&changes);
+  return failed;
+}
+
+/* The name in the directory has to last, too. */
+static void sync_directory(const char *directory) {
+  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  fsync(fd);
+  close(fd);
+}
+
+static int fill_new(struct journal_file *file, const char *directory,
+                    const struct journal_meta *fresh, struct buf *why) {
+  MDB_txn *txn;
+  file->meta = *fresh;
+  file->place.is_empty = true;
+  int failed = mdb_txn_begin(file->env, NULL, 0, &txn);
+  if (failed != 0) return refuse_lmdb(file, why, "cannot be written", failed);
+  failed = fill_txn(file, txn);
+  if (failed != 0) {
+    mdb_txn_abort(txn);
+    return refuse_lmdb(file, why, "cannot be written", failed);
+  }
+  failed = mdb_txn_commit(txn);
+  if (failed != 0) return refuse_lmdb(file, why, "cannot be written", failed);
+  sync_directory(directory);
+  return 0;
+}
+
+static int open_tables(struct journal_file *file, struct buf *why) {
+  MDB_txn *txn;
+  int failed = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
+  if (failed != 0) return refuse_lmdb(file, why, "cannot be read", failed);
+  failed = tables_open(file, txn, 0);
+  if (failed == 0) {
+    mdb_txn_commit(txn);
+    return 0;
+  }
+  mdb_txn_abort(txn);
+  return refuse(file, why, "is a database of another program: ",
+                "name an empty directory or one that eventhub has made");
+}
+
+static int check_format(const struct journal_file *file, struct buf *why) {
+  if (file->meta.format == JOURNAL_FORMAT) return 0;
+  if (file->meta.format == 0) return refuse_damaged(file, why, "it does not say its format");
+  AUTO(buf) struct buf what = BUF_INIT;
+  buf_printf(&what,
+             "was written by a newer version (format %u, this one reads %d): ", file->meta.format,
+             JOURNAL_FORMAT);
+  return refuse(file, why, what.data, "use that version, or another directory");
+}
+
+static int open_filled(struct journal_file *file, struct buf *why) {
+  int err = open_tables(file, why);
+  if (err < 0) return err;
+  if (journal_file_walk(file, JOURNAL_META, read_meta, file) < 0)
+    return refuse_damaged(file, why, "its description cannot be read");
+  return check_format(file, why);
+}
+
+static int open_env(struct journal_file *file, const char *directory,
+                    const struct journal_meta *fresh, struct buf *why) {
+  int failed = env_open(file);
+  if (failed == MDB_INVALID || failed == MDB_VERSION_MISMATCH)
+    return refuse_damaged(file, why, mdb_strerror(failed));
+  if (failed != 0) return refuse_lmdb(file, why, "cannot be opened", failed);
+  int err = holds_nothing(file) ? fill_new(file, directory, fresh, why) : open_filled(file, why);
+  file->commit = err == 0 ? last_commit(file) : 0;
+  return err;
+}
+
+int journal_file_open(const char *directory, const struct journal_meta *fresh,
+                      struct journal_file **ret, struct buf *why) {
+  struct journal_file *file = x_calloc(1, sizeof *file);
+  *ret = NULL;
+  file->map_bytes = map_first_bytes;
+  int err = journal_place_open(&file->place, directory, why);
+  if (err == 0 && !file->place.is_empty) err = check(file, why);
+  if (err == 0) err = open_env(file, directory, fresh, why);
+  if (err == 0) {
+    *ret = file;
+    return 0;
+  }
+  env_close(file);
+  journal_place_undo(&file->place, directory);
+  free(file);
+  return err;
+}
+
+void journal_file_close(struct journal_file *file) {
+  if (file == NULL) return;
+  env_close(file);
+  journal_place_close(&file->place);
+  free(file);
+}

@@ -1,0 +1,404 @@
+#include "eventhub/store/embedded.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "asker.h"
+#include "eventhub/base/cleanup.h"
+#include "eventhub/base/clock.h"
+#include "eventhub/base/err.h"
+#include "eventhub/base/log.h"
+#include "eventhub/store/journal_file.h"
+
+/*
+ * The embedded store on disk, against itself in memory: whenever all is answered, a copy of the
+ * file, opened by another store as after a crash, holds what the first one holds.
+ */
+
+enum { TOPICS = 12, KEYS = 8, PATH_BYTES = 128 };
+
+static char root[] = "/tmp/eventhub-durable-XXXXXX";
+static _Atomic uint64_t wall_ms;
+
+static uint64_t read_wall(void) {
+  return wall_ms;
+}
+
+struct world {
+  char directory[PATH_BYTES];
+  struct topic_trie *trie;
+  struct store *store;
+  struct asker asker;
+};
+
+static int world_try(struct world *world, const char *name, struct store_config config) {
+  snprintf(world->directory, sizeof world->directory, "%s/%s", root, name);
+  config.log_enabled = config.kv_enabled = true;
+  config.data_dir = world->directory;
+  world->trie = topic_trie_new();
+  world->store = store_new(&config, world->trie);
+  asker_init(&world->asker, world->store, 0);
+  return store_start(world->store);
+}
+
+static void world_open(struct world *world, const char *name, struct store_config config) {
+  assert_int_equal(world_try(world, name, config), 0);
+}
+
+static void world_close(struct world *world) {
+  store_stop(world->store);
+  asker_done(&world->asker);
+  store_free(world->store);
+  topic_trie_free(world->trie);
+}
+
+static void path_of(char out[PATH_BYTES], const struct world *world) {
+  snprintf(out, PATH_BYTES, "%.90s/" JOURNAL_FILE_NAME, world->directory);
+}
+
+/* ---- what a store is asked ---- */
+
+static void publish_later(struct world *world, struct store_request *request, const char *topic,
+                          const char *payload, uint64_t ttl_ms) {
+  asker_publish_init(request, topic, payload);
+  request->publish.ttl_ms = ttl_ms;
+  store_submit(&world->asker.client, request);
+}
+
+static enum store_status ask_kv(struct world *world, enum store_op op, const char *key,
+                                const char *value, uint64_t ttl_ms) {
+  struct store_request request;
+  store_request_init(&request, op);
+  request.kv.key = slice_str(key);
+  request.kv.ttl_ms = ttl_ms;
+  AUTO(blob) struct blob *blob = value != NULL ? blob_new(value, strlen(value)) : NULL;
+  if (op == STORE_KV_SET) request.kv.value = blob;
+  return asker_ask(&world->asker, &request);
+}
+
+static void get(struct world *world, const char *key, char out[PATH_BYTES]) {
+  struct store_request request;
+  store_request_init(&request, STORE_KV_GET);
+  request.kv.key = slice_str(key);
+  out[0] = '\0';
+  if (asker_ask(&world->asker, &request) == STORE_OK)
+    snprintf(out, PATH_BYTES, "%.*s", (int)request.kv.value->len, request.kv.value->data);
+  store_request_done(&request);
+}
+
+static void read_all(struct world *world, struct store_request *request, const char *filter,
+                     struct message_id after) {
+  asker_read_init(request, filter, after);
+  assert_int_equal(asker_ask(&world->asker, request), STORE_OK);
+}
+
+/* ---- comparing ---- */
+
+/* Where `other` may know more than `one`, which trims: at the front. */
+static void assert_same_messages(struct world *one, struct world *other, const char *filter,
+                                 struct message_id after, bool may_know_more) {
+  struct store_request first, second;
+  read_all(one, &first, filter, after);
+  read_all(other, &second, filter, after);
+  size_t count = first.read_log.count, more = second.read_log.count - count;
+  if (!may_know_more) {
+    assert_int_equal(more, 0);
+    assert_int_equal(first.read_log.recovered, second.read_log.recovered);
+  }
+  for (size_t i = 0; i < count; i++) {
+    struct message *a = first.read_log.messages[i], *b = second.read_log.messages[i + more];
+    assert_true(slice_equal(message_item(a), message_item(b)));
+    assert_int_equal(a->expires_ms, b->expires_ms);
+  }
+  store_request_done(&first);
+  store_request_done(&second);
+}
+
+static void assert_same(struct world *one, struct world *other, struct message_id point,
+                        bool may_know_more) {
+  char name[PATH_BYTES], first[PATH_BYTES], second[PATH_BYTES];
+  for (int i = 0; i < TOPICS; i++) {
+    snprintf(name, sizeof name, "t/%d", i);
+    assert_same_messages(one, other, name, (struct message_id){0, 0}, may_know_more);
+    assert_same_messages(one, other, name, point, may_know_more);
+  }
+  for (int i = 0; i < KEYS; i++) {
+    snprintf(name, sizeof name, "k%d", i);
+    get(one, name, first);
+    get(other, name, second);
+    assert_string_equal(first, second);
+  }
+}
+
+static void copy_file(const struct world *from, const char *name) {
+  char path[PATH_BYTES], target[PATH_BYTES];
+  char bytes[65536];
+  ssize_t len;
+  path_of(path, from);
+  snprintf(target, sizeof target, "%s/%s", root, name);
+  mkdir(target, 0700);
+  snprintf(target, sizeof target, "%s/%s/" JOURNAL_FILE_NAME, root, name);
+  int in = open(path, O_RDONLY | O_CLOEXEC);
+  int out = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  assert_true(in >= 0 && out >= 0);
+  while ((len = read(in, bytes, sizeof bytes)) > 0)
+    assert_int_equal(write(out, bytes, (size_t)len), len);
+  close(in);
+  close(out);
+}
+
+/* As after a crash at this moment. */
+static void assert_copy_is_same(struct world *world, struct store_config config,
+                                struct message_id point) {
+  struct world copy;
+  copy_file(world, "copy");
+  world_open(&copy, "copy", config);
+  assert_same(world, &copy, point, config.max_log_length > 0);
+  world_close(&copy);
+}
+
+/* ---- the model ---- */
+
+static uint64_t random_state = 88172645463325252U;
+
+static uint32_t random_below(uint32_t limit) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 7;
+  random_state ^= random_state << 17;
+  return (uint32_t)((random_state >> 32) % limit);
+}
+
+static uint64_t random_ttl(void) {
+  static const uint64_t ttls[] = {0, 0, 500, 3000, 20000};
+  return ttls[random_below(ARRAY_LEN(ttls))];
+}
+
+/* A few publishes in one turn. Answers the id of one of them. */
+static struct message_id publish_some(struct world *world) {
+  enum { MOST = 30 };
+  struct store_request requests[MOST];
+  char topic[PATH_BYTES], payload[3000];
+  size_t count = 1 + random_below(MOST), done = world->asker.done;
+  for (size_t i = 0; i < count; i++) {
+    uint32_t len = random_below(20) == 0 ? 2900 : random_below(200);
+    snprintf(topic, sizeof topic, "t/%u", random_below(TOPICS));
+    snprintf(payload, sizeof payload, "\"%0*u\"", (int)len + 1, random_below(1000));
+    publish_later(world, &requests[i], topic, payload, random_ttl());
+  }
+  store_client_flush(&world->asker.client);
+  asker_wait_done(&world->asker, done + count);
+  for (size_t i = 0; i < count; i++) {
+    assert_int_equal(requests[i].status, STORE_OK);
+    message_unref(requests[i].publish.message);
+  }
+  world->asker.record_len = 0;
+  return requests[random_below((uint32_t)count)].publish.id;
+}
+
+static void change_a_key(struct world *world) {
+  char key[PATH_BYTES], value[PATH_BYTES];
+  snprintf(key, sizeof key, "k%u", random_below(KEYS));
+  snprintf(value, sizeof value, "v%u", random_below(1000));
+  if (random_below(3) == 0) {
+    ask_kv(world, STORE_KV_DEL, key, NULL, 0);
+  } else {
+    assert_int_equal(ask_kv(world, STORE_KV_SET, key, value, random_ttl()), STORE_OK);
+  }
+}
+
+static struct message_id live_a_while(struct world *world) {
+  struct message_id point = {0, 0};
+  for (int i = 0; i < 20; i++) {
+    struct message_id id = publish_some(world);
+    if (i == 10) point = id;
+    change_a_key(world);
+    wall_ms += random_below(400);
+  }
+  world->asker.record_len = 0;
+  return point;
+}
+
+static const struct store_config limited = {.max_log_length = 40}, unlimited;
+
+static void expect_copies_to_be_same(const char *name, struct store_config config) {
+  struct world world;
+  world_open(&world, name, config);
+  for (int round = 0; round < 15; round++)
+    assert_copy_is_same(&world, config, live_a_while(&world));
+  world_close(&world);
+}
+
+static void a_copy_of_the_file_is_the_store(void **state) {
+  (void)state;
+  expect_copies_to_be_same("unlimited", unlimited);
+}
+
+/* What was trimmed may be there again, where what stood before it has expired meanwhile. */
+static void a_copy_of_the_file_has_at_least_what_is_kept(void **state) {
+  (void)state;
+  expect_copies_to_be_same("limited", limited);
+}
+
+/* Restarts, also with the clock set back, and with ids that go on. */
+static void a_store_goes_on_where_it_was(void **state) {
+  (void)state;
+  struct world world;
+  struct message_id last = {0, 0};
+  for (int round = 0; round < 10; round++) {
+    world_open(&world, "restarts", limited);
+    struct message_id id = asker_publish(&world.asker, "new", "1");
+    assert_true(message_id_compare(id, last) > 0);
+    struct message_id point = live_a_while(&world);
+    last = asker_publish(&world.asker, "last", "1");
+    assert_copy_is_same(&world, limited, point);
+    world_close(&world);
+    wall_ms += round % 2 == 0 ? 5000 : UINT64_C(0) - 60 * 60 * 1000;
+  }
+}
+
+static void relaxed_writes_the_same_at_its_end(void **state) {
+  (void)state;
+  struct store_config relaxed = limited;
+  struct world world, memory;
+  relaxed.is_relaxed = true;
+  for (int round = 0; round < 4; round++) {
+    world_open(&world, "relaxed", relaxed);
+    struct message_id point = live_a_while(&world);
+    copy_file(&world, "before"); /* whatever is in it by now, it can be opened */
+    world_open(&memory, "before", relaxed);
+    world_close(&memory);
+    world_close(&world);
+    copy_file(&world, "after");
+    world_open(&world, "relaxed", relaxed);
+    world_open(&memory, "after", relaxed);
+    assert_same(&world, &memory, point, false);
+    world_close(&memory);
+    world_close(&world);
+  }
+}
+
+/* ---- trouble ---- */
+
+static void limit_file_size(rlim_t bytes) {
+  struct rlimit limit;
+  getrlimit(RLIMIT_FSIZE, &limit);
+  limit.rlim_cur = bytes;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static off_t size_of(const struct world *world) {
+  char path[PATH_BYTES];
+  struct stat file;
+  path_of(path, world);
+  assert_int_equal(stat(path, &file), 0);
+  return file.st_size;
+}
+
+static enum store_status publish_large(struct world *world) {
+  static char payload[100000];
+  struct store_request request;
+  snprintf(payload, sizeof payload, "\"%099000d\"", 1);
+  publish_later(world, &request, "t/1", payload, 0);
+  store_client_flush(&world->asker.client);
+  asker_wait_done(&world->asker, world->asker.done + 1);
+  message_unref(request.publish.message);
+  world->asker.record_len = 0;
+  return request.status;
+}
+
+static void wait_until_ready(const struct world *world, bool is_ready) {
+  while (store_is_ready(world->store) != is_ready)
+    usleep(10000);
+}
+
+static void a_full_disk_refuses_and_comes_back(void **state) {
+  (void)state;
+  struct world world;
+  world_open(&world, "full", limited);
+  struct message_id point = live_a_while(&world);
+  limit_file_size((rlim_t)size_of(&world) + 300 * 1024);
+  while (publish_large(&world) == STORE_OK) {}
+  wait_until_ready(&world, false);
+  assert_int_equal(publish_large(&world), STORE_DISK_FULL);
+  assert_int_equal(ask_kv(&world, STORE_KV_SET, "fresh", "value", 0), STORE_DISK_FULL);
+  assert_int_equal(ask_kv(&world, STORE_KV_GET, "fresh", NULL, 0), STORE_NOT_FOUND);
+  limit_file_size(RLIM_INFINITY);
+  assert_copy_is_same(&world, limited, point);
+  wait_until_ready(&world, true);
+  assert_int_equal(publish_large(&world), STORE_OK);
+  assert_int_equal(ask_kv(&world, STORE_KV_SET, "fresh", "value", 0), STORE_OK);
+  assert_copy_is_same(&world, limited, live_a_while(&world));
+  world_close(&world);
+}
+
+/* ---- what cannot be opened ---- */
+
+static void expect_refusal(const char *name, const char *words) {
+  struct world world;
+  assert_true(world_try(&world, name, limited) < 0);
+  AUTO(buf) struct buf problem = BUF_INIT;
+  buf_append_slice(&problem, store_problem(world.store));
+  buf_append_char(&problem, '\0');
+  if (strstr(problem.data, words) == NULL) fail_msg("no \"%s\" in: %s", words, problem.data);
+  world_close(&world);
+}
+
+static void a_newer_format_is_left_alone(void **state) {
+  (void)state;
+  const struct journal_meta newer = {.format = JOURNAL_FORMAT + 1};
+  char directory[PATH_BYTES];
+  AUTO(buf) struct buf why = BUF_INIT;
+  struct journal_file *file;
+  snprintf(directory, sizeof directory, "%s/newer", root);
+  assert_int_equal(journal_file_open(directory, &newer, &file, &why), 0);
+  journal_file_close(file);
+  expect_refusal("newer", "was written by a newer version (format 2, this one reads 1)");
+}
+
+static void one_broker_has_a_directory(void **state) {
+  (void)state;
+  struct world world;
+  world_open(&world, "locked", limited);
+  expect_refusal("locked", "is in use by another process");
+  world_close(&world);
+}
+
+static int set_up(void **state) {
+  (void)state;
+  assert_non_null(mkdtemp(root));
+  log_set_level(LOG_OFF);
+  signal(SIGXFSZ, SIG_IGN);
+  wall_ms = UINT64_C(1700000000000);
+  clock_set_wall_for_test(read_wall);
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  char command[PATH_BYTES];
+  snprintf(command, sizeof command, "rm -rf '%s'", root);
+  return system(command);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_copy_of_the_file_is_the_store),
+      cmocka_unit_test(a_copy_of_the_file_has_at_least_what_is_kept),
+      cmocka_unit_test(a_store_goes_on_where_it_was),
+      cmocka_unit_test(relaxed_writes_the_same_at_its_end),
+      cmocka_unit_test(a_full_disk_refuses_and_comes_back),
+      cmocka_unit_test(a_newer_format_is_left_alone),
+      cmocka_unit_test(one_broker_has_a_directory),
+  };
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
