@@ -1,5 +1,7 @@
 #include "load_latency.h"
 
+#include <time.h>
+
 enum { STEP_BITS = 6, STEPS = 1 << STEP_BITS };
 
 /* The values of one doubling share STEPS buckets: what is left of the value's highest bits after
@@ -36,4 +38,12 @@ uint64_t load_latency_quantile(const struct load_latency *latency, double part) 
     return end < latency->max_ns ? end : latency->max_ns;
   }
   return latency->max_ns;
+}
+
+void load_sleep_until(uint64_t at_ns) {
+  enum { NS_PER_S = 1000000000 };
+  const struct timespec at = {.tv_sec = (time_t)(at_ns / NS_PER_S),
+                              .tv_nsec = (long)(at_ns % NS_PER_S)};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) != 0)
+    ;
 }

@@ -22,4 +22,7 @@ void load_latency_add(struct load_latency *latency, uint64_t ns);
 /* The duration that the given part (0.99) of all values do not exceed; 0 while there are none. */
 uint64_t load_latency_quantile(const struct load_latency *latency, double part);
 
+/* Until that monotonic time. */
+void load_sleep_until(uint64_t at_ns);
+
 #endif

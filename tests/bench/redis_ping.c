@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "eventhub/base/clock.h"
@@ -38,13 +37,6 @@ static int connect_to(uint16_t port) {
   return -1;
 }
 
-static void sleep_until(uint64_t at_ns) {
-  const struct timespec at = {.tv_sec = (time_t)(at_ns / NS_PER_S),
-                              .tv_nsec = (long)(at_ns % NS_PER_S)};
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) != 0)
-    ;
-}
-
 static int round_trip(int fd) {
   char answer[sizeof pong - 1];
   if (send(fd, ping, sizeof ping - 1, MSG_NOSIGNAL) != sizeof ping - 1) return -1;
@@ -57,7 +49,7 @@ static int measure(int fd, double rate, double seconds, struct load_latency *lat
   uint64_t count = (uint64_t)(rate * seconds);
   for (uint64_t k = 0; k < count; k++) {
     uint64_t due_ns = start_ns + (uint64_t)((double)k * NS_PER_S / rate);
-    sleep_until(due_ns);
+    load_sleep_until(due_ns);
     if (round_trip(fd) < 0) return -1;
     load_latency_add(latency, clock_monotonic_ns() - due_ns);
   }

@@ -23,7 +23,12 @@ async function withServer(start, ready, run) {
     await eventually(() => server.isOver || ready.test(server.stdout + server.stderr),
       'server that is ready');
     if (server.isOver) throw new Error('a server did not start');
-    return await run({ port, pid: server.pid });
+    return await run({
+      port,
+      pid: server.pid,
+      residentBytes: () => server.residentBytes(),
+      loadMs: () => Number(/journal loaded .*\bms=(\d+)/.exec(server.stderr)[1]),
+    });
   } catch (error) {
     error.message += `\n--- the server wrote ---\n${server.stderr}`;
     throw error;
@@ -113,6 +118,15 @@ export async function wrk({ seconds }, server, target, bodyBytes = 0) {
 export async function redisPing({ build }, redis, rate, seconds) {
   const program = new Program(binary(build, 'tests/bench/eventhub-redis-ping'), {
     args: [redis.port, rate, seconds].map(String),
+  });
+  return JSON.parse(await output(program, seconds));
+}
+
+/** Appends to a file in the directory, each with an fdatasync, at once one after the other or `rate`
+ * of them a second: {appends_per_s, p50_ms, p99_ms}. */
+export async function append({ build, seconds }, directory, bytes, rate) {
+  const program = new Program(binary(build, 'tests/bench/eventhub-append'), {
+    args: [path.join(directory, 'appended'), bytes, seconds, ...(rate ? [rate] : [])].map(String),
   });
   return JSON.parse(await output(program, seconds));
 }

@@ -6,6 +6,7 @@
 //   base or a `value`, or at least a `leastRatio`
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '../../blackbox/lib/rpc.mjs';
+import { JOURNAL_WORKS } from './journal_works.mjs';
 import { load, microBenchmark, withBroker, withFloor, withNats, wrk } from './programs.mjs';
 import { REDIS_WORKS } from './redis_works.mjs';
 import { both } from './rounds.mjs';
@@ -394,5 +395,6 @@ export const WORKS = [
     measure: measureJsonrpc,
     rows: [{ title: 'reading a publish request', figure: 'parse_ns', unit: 'ns' }],
   },
+  ...JOURNAL_WORKS,
   ...REDIS_WORKS,
 ];
