@@ -9,7 +9,8 @@
 
 enum {
   TURN_BYTES_MAX = 16 * 1024 * 1024, /* of messages and values: then a turn is cut */
-  TIDY_WORK = 512
+  FLUSH_BYTES = 4 * 1024 * 1024,     /* in the log: then they go to the file */
+  TIDY_WORK = 4096
 };
 
 struct commit_item {
@@ -130,6 +131,11 @@ static void finish_all(struct embedded *embedded, enum store_status status, bool
   embedded->item_count = embedded->item_bytes = 0;
 }
 
+static void flush(struct embedded *embedded) {
+  if (embedded_tidy(embedded, TIDY_WORK)) embedded_tidied(embedded);
+  embedded_flushed(embedded, journal_flush(embedded->journal));
+}
+
 static void end_of_turn(struct store_backend *backend) {
   struct embedded *embedded = embedded_of(backend);
   enum store_status trouble = (enum store_status)atomic_load(&embedded->trouble);
@@ -138,6 +144,7 @@ static void end_of_turn(struct store_backend *backend) {
   bool has_changes = prepare_all(embedded, is_in_trouble);
   enum store_status status = has_changes ? commit(embedded) : trouble;
   finish_all(embedded, status, !is_in_trouble);
+  if (!is_in_trouble && journal_open_bytes(embedded->journal) > FLUSH_BYTES) flush(embedded);
 }
 
 static size_t bytes_of(const struct store_request *request) {
@@ -156,21 +163,14 @@ static void keep(struct store_backend *backend, struct store_request *request) {
   if (embedded->item_bytes > TURN_BYTES_MAX) end_of_turn(backend);
 }
 
-/* Removing may be what makes room: so it is tried in trouble, too. False: there is more to do. */
-static bool tidy(struct embedded *embedded) {
-  bool has_work = embedded_tidy(embedded, TIDY_WORK);
-  bool is_done = has_work && commit(embedded) == STORE_OK;
-  if (is_done) embedded_tidied(embedded);
-  if (atomic_load(&embedded->trouble) != STORE_OK) embedded_probe(embedded);
-  return !is_done || !journal_has_dead(embedded->journal);
-}
-
 static enum store_tend tend(struct store_backend *backend) {
   struct embedded *embedded = embedded_of(backend);
   end_of_turn(backend); /* what came before in this turn has its own commit */
   enum store_tend next = embedded_tend_memory(embedded);
-  if (!tidy(embedded)) return STORE_TEND_SOON;
-  return atomic_load(&embedded->trouble) == STORE_OK ? next : STORE_TEND_TICK;
+  if (atomic_load(&embedded->trouble) == STORE_OK) flush(embedded);
+  if (atomic_load(&embedded->trouble) != STORE_OK) embedded_probe(embedded);
+  if (atomic_load(&embedded->trouble) != STORE_OK) return STORE_TEND_TICK;
+  return journal_has_dead(embedded->journal) ? STORE_TEND_SOON : next;
 }
 
 const struct store_backend_ops embedded_commit_ops = {

@@ -48,11 +48,10 @@ static void log_loaded(const struct loading *loading, uint64_t start_ms) {
 /* Of a key with several rows the newest counts. The others go before anything else happens, so that
  * none of them comes back when that one is removed. */
 static void remove_stale_pairs(struct embedded *embedded) {
-  struct journal_state state = eventlog_state(&embedded->log);
-  uint64_t start_ns = clock_monotonic_ns();
   if (!kv_tidy(&embedded->kv, SIZE_MAX)) return;
-  if (embedded_wrote(embedded, journal_commit(embedded->journal, &state), start_ns) == STORE_OK)
-    kv_kept(&embedded->kv);
+  kv_kept(&embedded->kv);
+  journal_keep(embedded->journal);
+  embedded_flushed(embedded, journal_flush(embedded->journal));
 }
 
 static int load(struct embedded *embedded, uint64_t start_ms) {
@@ -101,30 +100,38 @@ static void note_trouble(struct embedded *embedded, int err) {
             LOG_STR("reason", journal_problem(embedded->journal)));
 }
 
-static void note_success(struct embedded *embedded, uint64_t start_ns) {
-  struct store_metrics *metrics = embedded->metrics;
-  struct journal_usage usage = journal_usage(embedded->journal);
-  store_metric_add(&metrics->journal_commits, 1);
-  store_histogram_add(&metrics->journal_commit, (clock_monotonic_ns() - start_ns) / 1000);
-  store_metric_set(&metrics->journal_bytes, usage.bytes);
-  store_metric_set(&metrics->journal_free_bytes, usage.free_bytes);
+static void note_end_of_trouble(struct embedded *embedded) {
   if (atomic_exchange(&embedded->trouble, STORE_OK) == STORE_OK) return;
   store_set_ready(embedded->backend.store, true);
   log_info("the journal can be written again", LOG_STR("data_dir", embedded->config.data_dir));
 }
 
 enum store_status embedded_wrote(struct embedded *embedded, int err, uint64_t start_ns) {
-  if (err == 0) {
-    note_success(embedded, start_ns);
-    return STORE_OK;
+  if (err < 0) {
+    note_trouble(embedded, err);
+    return err == ERR_UNAVAILABLE ? STORE_UNKNOWN : trouble_of(err);
   }
-  note_trouble(embedded, err);
-  return err == ERR_UNAVAILABLE ? STORE_UNKNOWN : trouble_of(err);
+  struct store_metrics *metrics = embedded->metrics;
+  store_metric_add(&metrics->journal_commits, 1);
+  store_histogram_add(&metrics->journal_commit, (clock_monotonic_ns() - start_ns) / 1000);
+  note_end_of_trouble(embedded);
+  return STORE_OK;
+}
+
+void embedded_flushed(struct embedded *embedded, int err) {
+  if (err < 0) {
+    note_trouble(embedded, err);
+    return;
+  }
+  struct store_metrics *metrics = embedded->metrics;
+  struct journal_usage usage = journal_usage(embedded->journal);
+  store_metric_set(&metrics->journal_bytes, usage.bytes);
+  store_metric_set(&metrics->journal_free_bytes, usage.free_bytes);
+  note_end_of_trouble(embedded);
 }
 
 void embedded_probe(struct embedded *embedded) {
-  uint64_t start_ns = clock_monotonic_ns();
-  embedded_wrote(embedded, journal_probe(embedded->journal), start_ns);
+  embedded_flushed(embedded, journal_probe(embedded->journal));
 }
 
 bool embedded_tidy(struct embedded *embedded, size_t max_work) {
@@ -136,14 +143,14 @@ bool embedded_tidy(struct embedded *embedded, size_t max_work) {
 void embedded_tidied(struct embedded *embedded) {
   log_keeper_kept(&embedded->log.keeper);
   kv_kept(&embedded->kv);
+  journal_keep(embedded->journal);
   store_metric_set(&embedded->metrics->journal_blocks, journal_block_count(embedded->journal));
 }
 
 void embedded_stop_journal(struct store_backend *backend) {
   struct embedded *embedded = embedded_of(backend);
   struct journal_state state = eventlog_state(&embedded->log);
-  uint64_t start_ns = clock_monotonic_ns();
-  embedded_wrote(embedded, journal_finish(embedded->journal, &state), start_ns);
+  embedded_flushed(embedded, journal_finish(embedded->journal, &state));
 }
 
 /* ---- the relaxed kind: answers at once; a tend seals what there is, and the store thread writes
@@ -217,7 +224,9 @@ static void write_sealed(struct store_backend *backend) {
   struct embedded *embedded = embedded_of(backend);
   if (!journal_is_sealed(embedded->journal)) return;
   uint64_t start_ns = clock_monotonic_ns();
-  embedded_wrote(embedded, journal_write(embedded->journal), start_ns);
+  int err = journal_write(embedded->journal);
+  embedded_wrote(embedded, err, start_ns);
+  embedded_flushed(embedded, err);
 }
 
 const struct store_backend_ops embedded_relaxed_ops = {

@@ -1,12 +1,14 @@
 #include "eventhub/store/journal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "eventhub/base/err.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/store/journal_wal.h"
 
 /* What is known of a block. */
 struct block {
@@ -22,8 +24,18 @@ struct dead_block {
   uint64_t stamp;
 };
 
+/* Where something begins in the open set. */
+struct mark {
+  size_t changes, bytes;
+  uint64_t block;
+};
+
 struct journal {
   struct journal_file *file;
+  struct journal_wal wal;
+  uint64_t generation; /* of the log, that is not in the file yet */
+  struct mark turn;    /* what is behind it is not in the log yet */
+  const char *problem; /* of the last failure */
   struct journal_meta meta;
   bool is_relaxed;
   struct journal_changes open;
@@ -233,43 +245,77 @@ static bool complete_set(struct journal *journal, const struct journal_state *st
   return journal->open.count > 0;
 }
 
-static void begin_set(struct journal *journal) {
-  journal_changes_clear(&journal->open);
-  journal->first_in_open = journal->next_block;
+static void begin_turn(struct journal *journal) {
+  journal->turn = (struct mark){.changes = journal->open.count,
+                                .bytes = journal->open.bytes.len,
+                                .block = journal->next_block};
   journal->open_state_block = 0;
 }
 
-/* The set has been written, or will be. */
-static void keep_set(struct journal *journal) {
-  for (; journal->dead_first < journal->dead_next; journal->dead_first++)
-    note_gone(journal, journal->dead[journal->dead_first].number);
+static void begin_set(struct journal *journal) {
+  journal_changes_clear(&journal->open);
+  journal->first_in_open = journal->next_block;
+  begin_turn(journal);
+}
+
+/* What the turn has added lasts. */
+static void keep_turn(struct journal *journal) {
   if (journal->open_state_block != 0) {
     if (journal->state_block != 0) journal_lose(journal, journal->state_block, 0);
     journal->state_block = journal->open_state_block;
     journal->state = journal->open_state;
   }
-  begin_set(journal);
+  begin_turn(journal);
 }
 
-static void give_set_up(struct journal *journal) {
-  journal->dead_next = journal->dead_first;
-  while (journal->next_block > journal->first_in_open) {
-    journal->next_block--;
+static void give_turn_up(struct journal *journal) {
+  journal->open.count = journal->turn.changes;
+  journal->open.bytes.len = journal->turn.bytes;
+  for (; journal->next_block > journal->turn.block; journal->next_block--)
     journal->block_count--;
-  }
+  begin_turn(journal);
+}
+
+/* The set has been written, or will be. */
+static void end_set(struct journal *journal) {
+  for (; journal->dead_first < journal->dead_next; journal->dead_first++)
+    note_gone(journal, journal->dead[journal->dead_first].number);
   begin_set(journal);
 }
 
 /* ---- writing ---- */
 
 int journal_commit(struct journal *journal, const struct journal_state *state) {
-  if (!complete_set(journal, state)) return 0;
+  add_state(journal, state);
+  close_block(journal);
+  if (journal->open.count == journal->turn.changes) return 0;
+  int err = journal_wal_append(&journal->wal, &journal->open, journal->turn.changes);
+  if (err == 0) {
+    keep_turn(journal);
+  } else {
+    journal->problem = strerror(journal->wal.error);
+    give_turn_up(journal);
+  }
+  return err;
+}
+
+void journal_keep(struct journal *journal) {
+  keep_turn(journal);
+}
+
+/* With the set goes the number of the generation that begins with the next one. */
+int journal_flush(struct journal *journal) {
+  if (journal->open.count == 0) return 0;
+  journal_changes_put_generation(&journal->open, journal->generation + 1);
   int err = journal_file_write(journal->file, &journal->open);
   if (err == 0) {
-    keep_set(journal);
-  } else {
-    give_set_up(journal);
+    journal_wal_begin(&journal->wal, ++journal->generation);
+    end_set(journal);
+    return 0;
   }
+  journal->problem = journal_file_problem(journal->file);
+  journal->open.count--; /* the generation */
+  journal->open.bytes.len = journal->turn.bytes;
   return err;
 }
 
@@ -278,7 +324,8 @@ bool journal_seal(struct journal *journal, const struct journal_state *state) {
   struct journal_changes written = journal->sealed;
   journal->sealed = journal->open;
   journal->open = written;
-  keep_set(journal);
+  keep_turn(journal);
+  end_set(journal);
   atomic_store(&journal->is_sealed, true);
   return true;
 }
@@ -294,6 +341,7 @@ bool journal_is_written(const struct journal *journal) {
 int journal_write(struct journal *journal) {
   if (!atomic_load(&journal->is_sealed)) return 0;
   int err = journal_file_write(journal->file, &journal->sealed);
+  if (err < 0) journal->problem = journal_file_problem(journal->file);
   if (err < 0) return err;
   journal_changes_clear(&journal->sealed);
   atomic_store(&journal->is_sealed, false);
@@ -309,34 +357,25 @@ static int write_meta(struct journal *journal) {
   return err;
 }
 
-/* As much as some turns need: so a disk that is just not full does not make it come and go. */
 int journal_probe(struct journal *journal) {
-  enum { PROBE_NUMBER = 2, PROBE_BYTES = 64 * 1024 };
-  struct journal_changes changes;
-  journal_changes_init(&changes);
-  journal_value_begin(&journal->row);
-  memset(buf_reserve(&journal->row, PROBE_BYTES), 0, PROBE_BYTES);
-  buf_commit(&journal->row, PROBE_BYTES);
-  journal_value_seal(&journal->row, JOURNAL_META, PROBE_NUMBER);
-  journal_changes_put(&changes, JOURNAL_META, PROBE_NUMBER, buf_slice(&journal->row));
-  int err = journal_file_write(journal->file, &changes);
-  journal_changes_clear(&changes);
-  journal_changes_remove(&changes, JOURNAL_META, PROBE_NUMBER);
-  if (err == 0) err = journal_file_write(journal->file, &changes);
-  journal_changes_done(&changes);
+  int err = journal_flush(journal);
+  if (err < 0) return err;
+  err = journal_wal_probe(&journal->wal);
+  if (err < 0) journal->problem = strerror(journal->wal.error);
   return err;
 }
 
 int journal_finish(struct journal *journal, const struct journal_state *state) {
   int err = journal_write(journal);
-  if (err == 0) err = journal_commit(journal, state);
+  if (complete_set(journal, state)) keep_turn(journal);
+  if (err == 0) err = journal_flush(journal);
   if (err < 0 || !journal->meta.is_open) return err;
   journal->meta.is_open = false;
   return write_meta(journal);
 }
 
 const char *journal_problem(const struct journal *journal) {
-  return journal_file_problem(journal->file);
+  return journal->problem;
 }
 
 struct journal_usage journal_usage(const struct journal *journal) {
@@ -355,7 +394,36 @@ static int sign_in(struct journal *journal, const struct journal_config *config,
   int err = write_meta(journal);
   if (err < 0)
     buf_printf(why, "DATA_DIR=%s cannot be written: %s", config->directory,
-               journal_problem(journal));
+               journal_file_problem(journal->file));
+  return err;
+}
+
+static int refuse_log(const struct journal_config *config, int err, struct buf *why) {
+  const char *directory = config->directory;
+  if (err == ERR_INVALID) {
+    buf_printf(why,
+               "%s/" JOURNAL_WAL_NAME " is damaged. To start without what is in it, move it aside: "
+               "mv %s/" JOURNAL_WAL_NAME " %s/" JOURNAL_WAL_NAME ".damaged; else put copies of all "
+               "files from before in their place",
+               directory, directory, directory);
+  } else {
+    buf_printf(why, "%s/" JOURNAL_WAL_NAME " cannot be read: %s", directory, strerror(errno));
+  }
+  return err;
+}
+
+/* What is in the log and not in the file goes there before anything else. */
+static int recover(struct journal *journal, const struct journal_config *config, struct buf *why) {
+  int err = journal_wal_open(&journal->wal, config->directory, why);
+  if (err < 0) return err;
+  journal->generation = journal_file_generation(journal->file);
+  err = journal_wal_read(&journal->wal, journal->generation, &journal->open);
+  if (err < 0) return refuse_log(config, err, why);
+  begin_turn(journal);
+  err = journal_flush(journal);
+  if (err < 0)
+    buf_printf(why, "DATA_DIR=%s cannot be written: %s", config->directory, journal->problem);
+  journal_wal_begin(&journal->wal, journal->generation);
   return err;
 }
 
@@ -370,9 +438,12 @@ int journal_open(const struct journal_config *config, struct journal **ret, stru
   journal->meta = journal_file_meta(file);
   journal->next_block = journal->first_in_open = 1;
   journal->next_row = 1;
+  journal->problem = "";
+  journal->wal.fd = -1;
   journal_changes_init(&journal->open);
   journal_changes_init(&journal->sealed);
-  err = sign_in(journal, config, why);
+  err = recover(journal, config, why);
+  if (err == 0) err = sign_in(journal, config, why);
   if (err == 0) {
     *ret = journal;
   } else {
@@ -384,6 +455,7 @@ int journal_open(const struct journal_config *config, struct journal **ret, stru
 void journal_close(struct journal *journal) {
   if (journal == NULL) return;
   journal_file_close(journal->file);
+  journal_wal_close(&journal->wal);
   journal_changes_done(&journal->open);
   journal_changes_done(&journal->sealed);
   buf_done(&journal->block);

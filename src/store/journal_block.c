@@ -227,3 +227,13 @@ int journal_read_meta(struct slice bytes, struct journal_meta *ret) {
   ret->birth_ms = take_u64(&reader);
   return result_of(&reader);
 }
+
+void journal_append_generation(struct buf *value, uint64_t generation) {
+  append_u64(value, generation);
+}
+
+int journal_read_generation(struct slice bytes, uint64_t *ret) {
+  struct reader reader = {.rest = bytes};
+  *ret = take_u64(&reader);
+  return result_of(&reader);
+}

@@ -14,13 +14,14 @@
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/err.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/base/random.h"
 #include "eventhub/store/journal_check.h"
 #include "eventhub/store/journal_place.h"
 
 /* The map is address space, not memory; it doubles when the file has grown into it. */
 static const size_t map_first_bytes = (size_t)1 << 30;
 
-enum { PROBLEM_MAX = 160, META_NUMBER = 1, MAIN_TABLES = 2 };
+enum { PROBLEM_MAX = 160, META_NUMBER = 1, GENERATION_NUMBER = 2, MAIN_TABLES = 2 };
 
 struct journal_file {
   struct journal_place place;
@@ -30,6 +31,7 @@ struct journal_file {
   size_t commit;    /* number of the last one that is known to stand */
   bool is_doubtful; /* one more may stand that was given up */
   struct journal_meta meta;
+  uint64_t generation;
   struct journal_usage usage;
   char problem[PROBLEM_MAX];
 };
@@ -240,6 +242,10 @@ struct journal_usage journal_file_usage(const struct journal_file *file) {
   return file->usage;
 }
 
+uint64_t journal_file_generation(const struct journal_file *file) {
+  return file->generation;
+}
+
 struct journal_meta journal_file_meta(const struct journal_file *file) {
   return file->meta;
 }
@@ -315,8 +321,8 @@ static int check(const struct journal_file *file, struct buf *why) {
 
 static int read_meta(void *context, uint64_t number, struct slice bytes) {
   struct journal_file *file = context;
-  if (number != META_NUMBER) return 0;
-  return journal_read_meta(bytes, &file->meta);
+  if (number == GENERATION_NUMBER) return journal_read_generation(bytes, &file->generation);
+  return number == META_NUMBER ? journal_read_meta(bytes, &file->meta) : 0;
 }
 
 static bool holds_nothing(struct journal_file *file) {
@@ -332,12 +338,21 @@ void journal_changes_put_meta(struct journal_changes *changes, const struct jour
   journal_changes_put(changes, JOURNAL_META, META_NUMBER, buf_slice(&value));
 }
 
+void journal_changes_put_generation(struct journal_changes *changes, uint64_t generation) {
+  AUTO(buf) struct buf value = BUF_INIT;
+  journal_value_begin(&value);
+  journal_append_generation(&value, generation);
+  journal_value_seal(&value, JOURNAL_META, GENERATION_NUMBER);
+  journal_changes_put(changes, JOURNAL_META, GENERATION_NUMBER, buf_slice(&value));
+}
+
 static int fill_txn(struct journal_file *file, MDB_txn *txn) {
   struct journal_changes changes;
   int failed = tables_open(file, txn, MDB_CREATE);
   if (failed != 0) return failed;
   journal_changes_init(&changes);
   journal_changes_put_meta(&changes, &file->meta);
+  journal_changes_put_generation(&changes, file->generation);
   failed = apply_all(file, txn, &changes);
   journal_changes_done(&changes);
   return failed;
@@ -355,6 +370,7 @@ static int fill_new(struct journal_file *file, const char *directory,
                     const struct journal_meta *fresh, struct buf *why) {
   MDB_txn *txn;
   file->meta = *fresh;
+  file->generation = random_u64(); /* no older log has it, and nobody can know it */
   file->place.is_empty = true;
   int failed = mdb_txn_begin(file->env, NULL, 0, &txn);
   if (failed != 0) return refuse_lmdb(file, why, "cannot be written", failed);

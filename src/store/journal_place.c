@@ -21,9 +21,12 @@ static int refuse_errno(struct buf *why, const char *directory, const char *what
   return ERR_SYSTEM;
 }
 
-/* What may lie beside our file: the directory itself, and what a file system keeps at its top. */
+/* What may lie beside our file: the directory itself, what a file system keeps at its top, and what
+ * was moved aside. */
 static bool is_welcome(const char *name) {
-  return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0;
+  static const char ours[] = "eventhub.";
+  return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
+         strncmp(name, ours, sizeof ours - 1) == 0;
 }
 
 /* A directory with files and none of ours is somebody else's. */

@@ -71,6 +71,8 @@ void embedded_tidied(struct embedded *embedded);
 /* Notes how a write went: trouble, readiness, metrics, a line in the log where that changes.
  * Answers the status for requests that hung on it. */
 enum store_status embedded_wrote(struct embedded *embedded, int err, uint64_t start_ns);
+/* The same for the open set that was to go to the file. */
+void embedded_flushed(struct embedded *embedded, int err);
 /* While in trouble: tries whether the disk takes something again. */
 void embedded_probe(struct embedded *embedded);
 

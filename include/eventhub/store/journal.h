@@ -9,7 +9,8 @@
  *         |                    rows of topics: what is left of them beside their messages
  *         v                    pairs of the key/value store
  *     the open set
- *         |  commit: written at once          seal, then write: by another thread
+ *         |  commit: into the log, each turn       or: nothing; a crash loses the set
+ *         |  flush: into the file, each second     seal, then write: by another thread
  *         v
  *   journal_file: all of a set or nothing, on the disk when that returns
  *
@@ -73,9 +74,13 @@ void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp);
 size_t journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max);
 bool journal_has_dead(const struct journal *journal);
 
-/* Writes the open set. 0, or as journal_file_write: then the set is given up, and the blocks in it
- * have never been. What was removed in it has to be removed again, except dead blocks. */
+/* Puts into the log what was added since the last time, and returns when it is on the disk. Errors
+ * as of journal_wal_append: then it is given up, and the blocks in it have never been. */
 int journal_commit(struct journal *journal, const struct journal_state *state);
+/* What was added since the last time need not be in the log: it is only tidying. */
+void journal_keep(struct journal *journal);
+/* Writes the open set to the file; the log begins anew. Where that fails the set stays open. */
+int journal_flush(struct journal *journal);
 
 /* The other way: closes the open set, which waits for journal_write. False: there is nothing to
  * write, or the last one still waits. */
@@ -86,7 +91,7 @@ bool journal_is_written(const struct journal *journal);
 /* Writes what is sealed. Where that fails it stays so. */
 int journal_write(struct journal *journal);
 
-/* Is the device fit to be written to? For use after failures, by the thread that writes. */
+/* After failures of journal_commit or journal_flush: does the disk take something again? */
 int journal_probe(struct journal *journal);
 /* The last write of all: says goodbye. */
 int journal_finish(struct journal *journal, const struct journal_state *state);

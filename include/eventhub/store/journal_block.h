@@ -92,5 +92,7 @@ int journal_read_pair(struct slice bytes, struct journal_pair *ret);
 void journal_append_meta(struct buf *value, const struct journal_meta *meta);
 /* Reads the format of any version, the rest where the format is known. */
 int journal_read_meta(struct slice bytes, struct journal_meta *ret);
+void journal_append_generation(struct buf *value, uint64_t generation);
+int journal_read_generation(struct slice bytes, uint64_t *ret);
 
 #endif

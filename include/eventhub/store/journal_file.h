@@ -52,6 +52,8 @@ void journal_changes_remove(struct journal_changes *changes, enum journal_table 
 
 /* Takes the n-th back. */
 void journal_changes_cancel(struct journal_changes *changes, size_t n);
+/* Of the log (journal_wal.h): the one of which nothing is in the file. */
+void journal_changes_put_generation(struct journal_changes *changes, uint64_t generation);
 void journal_changes_put_meta(struct journal_changes *changes, const struct journal_meta *meta);
 
 /* Opens the file in the directory, which is made where it is missing; its parent must be there. A
@@ -64,6 +66,7 @@ void journal_file_close(struct journal_file *file);
 
 /* As it was when the file was opened. */
 struct journal_meta journal_file_meta(const struct journal_file *file);
+uint64_t journal_file_generation(const struct journal_file *file);
 
 /* Calls `visit` for every value of the table, checked and without its checksum, by number. What it
  * returns other than 0 ends the walk and is returned; ERR_INVALID where a value is damaged. */

@@ -19,6 +19,7 @@
 #include "eventhub/base/err.h"
 #include "eventhub/base/log.h"
 #include "eventhub/store/journal_file.h"
+#include "eventhub/store/journal_wal.h"
 
 /*
  * The embedded store on disk, against itself in memory: whenever all is answered, a copy of the
@@ -140,14 +141,9 @@ static void assert_same(struct world *one, struct world *other, struct message_i
   }
 }
 
-static void copy_file(const struct world *from, const char *name) {
-  char path[PATH_BYTES], target[PATH_BYTES];
+static void copy_file(const char *path, const char *target) {
   char bytes[65536];
   ssize_t len;
-  path_of(path, from);
-  snprintf(target, sizeof target, "%s/%s", root, name);
-  mkdir(target, 0700);
-  snprintf(target, sizeof target, "%s/%s/" JOURNAL_FILE_NAME, root, name);
   int in = open(path, O_RDONLY | O_CLOEXEC);
   int out = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   assert_true(in >= 0 && out >= 0);
@@ -157,11 +153,23 @@ static void copy_file(const struct world *from, const char *name) {
   close(out);
 }
 
+static void copy_files(const struct world *from, const char *name) {
+  static const char *const files[] = {JOURNAL_FILE_NAME, JOURNAL_WAL_NAME};
+  char path[PATH_BYTES], target[PATH_BYTES];
+  snprintf(target, sizeof target, "%s/%s", root, name);
+  mkdir(target, 0700);
+  for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+    snprintf(path, sizeof path, "%.90s/%s", from->directory, files[i]);
+    snprintf(target, sizeof target, "%s/%s/%s", root, name, files[i]);
+    copy_file(path, target);
+  }
+}
+
 /* As after a crash at this moment. */
 static void assert_copy_is_same(struct world *world, struct store_config config,
                                 struct message_id point) {
   struct world copy;
-  copy_file(world, "copy");
+  copy_files(world, "copy");
   world_open(&copy, "copy", config);
   assert_same(world, &copy, point, config.max_log_length > 0);
   world_close(&copy);
@@ -274,11 +282,11 @@ static void relaxed_writes_the_same_at_its_end(void **state) {
   for (int round = 0; round < 4; round++) {
     world_open(&world, "relaxed", relaxed);
     struct message_id point = live_a_while(&world);
-    copy_file(&world, "before"); /* whatever is in it by now, it can be opened */
+    copy_files(&world, "before"); /* whatever is in it by now, it can be opened */
     world_open(&memory, "before", relaxed);
     world_close(&memory);
     world_close(&world);
-    copy_file(&world, "after");
+    copy_files(&world, "after");
     world_open(&world, "relaxed", relaxed);
     world_open(&memory, "after", relaxed);
     assert_same(&world, &memory, point, false);
