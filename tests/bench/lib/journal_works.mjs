@@ -102,7 +102,6 @@ export const JOURNAL_WORKS = [
         figure: 'acknowledged_per_s',
         unit: 'publishes/s',
         digits: 0,
-        target: { leastRatio: 0.6 },
       },
       { title: '', figure: 'per_commit', unit: 'messages in a commit', digits: 0 },
     ],
