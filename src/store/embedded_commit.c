@@ -168,9 +168,10 @@ static enum store_tend tend(struct store_backend *backend) {
   end_of_turn(backend); /* what came before in this turn has its own commit */
   enum store_tend next = embedded_tend_memory(embedded);
   if (atomic_load(&embedded->trouble) == STORE_OK) flush(embedded);
+  embedded_count_blocks(embedded);
   if (atomic_load(&embedded->trouble) != STORE_OK) embedded_probe(embedded);
   if (atomic_load(&embedded->trouble) != STORE_OK) return STORE_TEND_TICK;
-  return journal_has_dead(embedded->journal) ? STORE_TEND_SOON : next;
+  return journal_dead_count(embedded->journal) > TIDY_WORK ? STORE_TEND_SOON : next;
 }
 
 const struct store_backend_ops embedded_commit_ops = {

@@ -49,8 +49,9 @@ static void log_loaded(const struct loading *loading, uint64_t start_ms) {
  * none of them comes back when that one is removed. */
 static void remove_stale_pairs(struct embedded *embedded) {
   if (!kv_tidy(&embedded->kv, SIZE_MAX)) return;
+  struct journal_state state = eventlog_state(&embedded->log);
   kv_kept(&embedded->kv);
-  journal_keep(embedded->journal);
+  journal_keep(embedded->journal, &state);
   embedded_flushed(embedded, journal_flush(embedded->journal));
 }
 
@@ -143,7 +144,11 @@ bool embedded_tidy(struct embedded *embedded, size_t max_work) {
 void embedded_tidied(struct embedded *embedded) {
   log_keeper_kept(&embedded->log.keeper);
   kv_kept(&embedded->kv);
-  journal_keep(embedded->journal);
+  struct journal_state state = eventlog_state(&embedded->log);
+  journal_keep(embedded->journal, &state);
+}
+
+void embedded_count_blocks(struct embedded *embedded) {
   store_metric_set(&embedded->metrics->journal_blocks, journal_block_count(embedded->journal));
 }
 
@@ -212,11 +217,12 @@ static enum store_tend tend(struct store_backend *backend) {
   if (atomic_load(&embedded->trouble) == STORE_OK && embedded_tidy(embedded, TIDY_WORK))
     embedded_tidied(embedded);
   /* What is dead by now need not be written at all. */
-  if (journal_has_dead(embedded->journal) &&
+  if (journal_dead_count(embedded->journal) > 0 &&
       journal_open_bytes(embedded->journal) < OPEN_BYTES_SEALED)
     return STORE_TEND_SOON;
   struct journal_state state = eventlog_state(&embedded->log);
   journal_seal(embedded->journal, &state);
+  embedded_count_blocks(embedded);
   return journal_is_written(embedded->journal) ? next : STORE_TEND_TICK;
 }
 

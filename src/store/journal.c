@@ -129,8 +129,8 @@ void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp) {
   if (--block->wanted == 0) bury(journal, number, stamp);
 }
 
-bool journal_has_dead(const struct journal *journal) {
-  return journal->dead_next < journal->dead_end;
+size_t journal_dead_count(const struct journal *journal) {
+  return journal->dead_end - journal->dead_next;
 }
 
 uint64_t journal_block_count(const struct journal *journal) {
@@ -209,7 +209,7 @@ static void remove_block(struct journal *journal, uint64_t number) {
 
 size_t journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max) {
   size_t removed = 0;
-  while (removed < max && journal_has_dead(journal)) {
+  while (removed < max && journal_dead_count(journal) > 0) {
     const struct dead_block *dead = &journal->dead[journal->dead_next];
     if (dead->stamp >= stamp) break;
     remove_block(journal, dead->number);
@@ -299,7 +299,8 @@ int journal_commit(struct journal *journal, const struct journal_state *state) {
   return err;
 }
 
-void journal_keep(struct journal *journal) {
+void journal_keep(struct journal *journal, const struct journal_state *state) {
+  complete_set(journal, state);
   keep_turn(journal);
 }
 
@@ -367,7 +368,7 @@ int journal_probe(struct journal *journal) {
 
 int journal_finish(struct journal *journal, const struct journal_state *state) {
   int err = journal_write(journal);
-  if (complete_set(journal, state)) keep_turn(journal);
+  journal_keep(journal, state);
   if (err == 0) err = journal_flush(journal);
   if (err < 0 || !journal->meta.is_open) return err;
   journal->meta.is_open = false;

@@ -102,7 +102,6 @@ static void note_usage(struct journal_file *file, uint64_t pages_used) {
   mdb_env_stat(file->env, &stat);
   uint64_t pages = info.me_last_pgno + 1;
   uint64_t pages_free = pages > pages_used ? pages - pages_used : 0;
-  file->commit = info.me_last_txnid;
   file->usage = (struct journal_usage){.bytes = pages * stat.ms_psize,
                                        .free_bytes = pages_free * stat.ms_psize};
 }
@@ -172,8 +171,10 @@ static int write_once(struct journal_file *file, const struct journal_changes *c
   }
   uint64_t pages_used = pages_in_use(file, txn);
   failed = mdb_txn_commit(txn);
-  if (failed == 0) note_usage(file, pages_used);
-  return failed;
+  if (failed != 0) return failed;
+  note_usage(file, pages_used);
+  file->commit = last_commit(file);
+  return 0;
 }
 
 static int write_growing(struct journal_file *file, const struct journal_changes *changes) {
@@ -391,6 +392,7 @@ static int open_tables(struct journal_file *file, struct buf *why) {
   if (failed != 0) return refuse_lmdb(file, why, "cannot be read", failed);
   failed = tables_open(file, txn, 0);
   if (failed == 0) {
+    note_usage(file, pages_in_use(file, txn));
     mdb_txn_commit(txn);
     return 0;
   }

@@ -63,7 +63,7 @@ static uint64_t put_topics(struct log_keeper *keeper, size_t max) {
 
 bool log_keeper_tidy(struct log_keeper *keeper, size_t max_work) {
   keeper->tidied_topics = keeper->tidied_rows = 0;
-  if (!journal_has_dead(keeper->journal) && keeper->gone_count == 0) return false;
+  if (journal_dead_count(keeper->journal) == 0 && keeper->gone_count == 0) return false;
   for (; keeper->tidied_rows < keeper->gone_count && keeper->tidied_rows < max_work;
        keeper->tidied_rows++)
     journal_remove_topic(keeper->journal, keeper->gone[keeper->tidied_rows]);

@@ -68,6 +68,8 @@ void embedded_stop_journal(struct store_backend *backend);
  * is in trouble. embedded_tidied, once that is kept. */
 bool embedded_tidy(struct embedded *embedded, size_t max_work);
 void embedded_tidied(struct embedded *embedded);
+/* For the metric. */
+void embedded_count_blocks(struct embedded *embedded);
 /* Notes how a write went: trouble, readiness, metrics, a line in the log where that changes.
  * Answers the status for requests that hung on it. */
 enum store_status embedded_wrote(struct embedded *embedded, int err, uint64_t start_ns);

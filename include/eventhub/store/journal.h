@@ -72,13 +72,14 @@ size_t journal_open_bytes(const struct journal *journal);
 void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp);
 /* Removes dead blocks, at most `max`, of which all was lost before `stamp`: in the open set. */
 size_t journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max);
-bool journal_has_dead(const struct journal *journal);
+size_t journal_dead_count(const struct journal *journal);
 
 /* Puts into the log what was added since the last time, and returns when it is on the disk. Errors
  * as of journal_wal_append: then it is given up, and the blocks in it have never been. */
 int journal_commit(struct journal *journal, const struct journal_state *state);
-/* What was added since the last time need not be in the log: it is only tidying. */
-void journal_keep(struct journal *journal);
+/* What was added since the last time need not be in the log: it is only tidying. With what it leads
+ * to: where topics are forgotten, their rows go together with what holds for all of them. */
+void journal_keep(struct journal *journal, const struct journal_state *state);
 /* Writes the open set to the file; the log begins anew. Where that fails the set stays open. */
 int journal_flush(struct journal *journal);
 

@@ -295,6 +295,45 @@ static void relaxed_writes_the_same_at_its_end(void **state) {
   }
 }
 
+/* More topics than are remembered: what is known of all the others has to last, too. */
+static void what_was_forgotten_stays_forgotten(void **state) {
+  (void)state;
+  enum { AT_ONCE = 1000, ROUNDS = 70 };
+  static struct store_request requests[AT_ONCE];
+  char topic[PATH_BYTES];
+  struct world world, copy;
+  world_open(&world, "forgetful", unlimited);
+  struct message_id first = asker_publish(&world.asker, "first", "1");
+  for (int round = 0; round < ROUNDS; round++) {
+    size_t done = world.asker.done;
+    for (int i = 0; i < AT_ONCE; i++) {
+      snprintf(topic, sizeof topic, "gone/%d/%d", round, i);
+      publish_later(&world, &requests[i], topic, "1", 1);
+    }
+    store_client_flush(&world.asker.client);
+    asker_wait_done(&world.asker, done + AT_ONCE);
+    for (int i = 0; i < AT_ONCE; i++)
+      message_unref(requests[i].publish.message);
+    world.asker.record_len = 0;
+  }
+  wall_ms += 5000;
+  asker_publish(&world.asker, "first", "2");
+  const struct store_metrics *metrics = store_metrics(world.store);
+  while (store_metric_get(&metrics->log_messages) > 2 ||
+         store_metric_get(&metrics->journal_blocks) > 10)
+    usleep(10000);
+  copy_files(&world, "copy");
+  world_open(&copy, "copy", unlimited);
+  assert_same_messages(&world, &copy, "unknown", first, false);
+  assert_same_messages(&world, &copy, "gone/1/1", first, false);
+  struct store_request request;
+  read_all(&copy, &request, "unknown", first);
+  assert_false(request.read_log.recovered);
+  store_request_done(&request);
+  world_close(&copy);
+  world_close(&world);
+}
+
 /* ---- trouble ---- */
 
 static void limit_file_size(rlim_t bytes) {
@@ -404,6 +443,7 @@ int main(void) {
       cmocka_unit_test(a_copy_of_the_file_has_at_least_what_is_kept),
       cmocka_unit_test(a_store_goes_on_where_it_was),
       cmocka_unit_test(relaxed_writes_the_same_at_its_end),
+      cmocka_unit_test(what_was_forgotten_stays_forgotten),
       cmocka_unit_test(a_full_disk_refuses_and_comes_back),
       cmocka_unit_test(a_newer_format_is_left_alone),
       cmocka_unit_test(one_broker_has_a_directory),
