@@ -223,8 +223,8 @@ bool eventlog_restore_message(struct eventlog *log, const struct journal_message
     log_keeper_fell_behind(&log->keeper, topic);
     return false;
   }
-  struct message *message = message_new_ready(stored->topic, stored->payload, stored->origin);
-  message_set_id(message, stored->id);
+  struct message *message =
+      message_new_stored(stored->topic, stored->payload, stored->origin, stored->id);
   message->expires_ms = stored->expires_ms;
   push(log, topic, message, block);
   message_unref(message);

@@ -54,9 +54,10 @@ static uint32_t append(struct message *message, struct slice text) {
   return at;
 }
 
-static void fill(struct message *message, struct slice topic, struct slice payload,
+/* `id_room`: bytes for the id. */
+static void fill(struct message *message, size_t id_room, struct slice topic, struct slice payload,
                  struct slice origin_json) {
-  message->end = (uint32_t)before_id.len + MESSAGE_ID_MAX - 1;
+  message->end = (uint32_t)(before_id.len + id_room);
   append(message, after_id);
   message->payload = append(message, payload);
   message->payload_len = (uint32_t)payload.len;
@@ -65,9 +66,29 @@ static void fill(struct message *message, struct slice topic, struct slice paylo
   message->topic_len = (uint32_t)topic.len;
   append(message, SLICE("\""));
   if (origin_json.len > 0) append(message, before_origin);
-  message->origin = append(message, origin_json);
+  append(message, origin_json);
   message->origin_len = (uint32_t)origin_json.len;
   append(message, SLICE("}"));
+}
+
+/* Where the id ends. */
+static size_t id_end(const struct message *message) {
+  return message->payload - after_id.len;
+}
+
+static struct message *make(size_t id_room, struct slice topic, struct slice payload_json,
+                            struct slice origin_json, struct message_id id) {
+  size_t size = before_id.len + id_room + after_id.len + payload_json.len + before_topic.len +
+                topic.len + 1 + 1;
+  if (origin_json.len > 0) size += before_origin.len + origin_json.len;
+  assert(size < UINT32_MAX / 2);
+  struct message *message = x_malloc(sizeof(*message) + size);
+  *message = (struct message){.expires_ms = 0};
+  atomic_init(&message->refs, 1);
+  fill(message, id_room, topic, payload_json, origin_json);
+  assert(message->end == size);
+  message_set_id(message, id);
+  return message;
 }
 
 struct message *message_new(struct slice topic, struct slice payload_json, struct slice origin) {
@@ -79,17 +100,13 @@ struct message *message_new(struct slice topic, struct slice payload_json, struc
 
 struct message *message_new_ready(struct slice topic, struct slice payload_json,
                                   struct slice origin_json) {
-  size_t size = before_id.len + MESSAGE_ID_MAX - 1 + after_id.len + payload_json.len +
-                before_topic.len + topic.len + 1 + 1;
-  if (origin_json.len > 0) size += before_origin.len + origin_json.len;
-  assert(size < UINT32_MAX / 2);
-  struct message *message = x_malloc(sizeof(*message) + size);
-  *message = (struct message){.expires_ms = 0};
-  atomic_init(&message->refs, 1);
-  fill(message, topic, payload_json, origin_json);
-  assert(message->end == size);
-  message_set_id(message, (struct message_id){0, 0});
-  return message;
+  return make(MESSAGE_ID_MAX - 1, topic, payload_json, origin_json, (struct message_id){0, 0});
+}
+
+struct message *message_new_stored(struct slice topic, struct slice payload_json,
+                                   struct slice origin_json, struct message_id id) {
+  char text[MESSAGE_ID_MAX];
+  return make(message_id_format(id, text), topic, payload_json, origin_json, id);
 }
 
 struct message *message_new_gap(struct slice topic, struct message_id last_id) {
@@ -100,7 +117,7 @@ struct message *message_new_gap(struct slice topic, struct message_id last_id) {
   size_t id_len = message_id_format(last_id, id);
   size_t size = before_gap_topic.len + topic.len + before_last_id.len + id_len + end.len;
   struct message *message = x_malloc(sizeof(*message) + size);
-  *message = (struct message){.is_gap = true, .id = last_id};
+  *message = (struct message){.id = last_id};
   atomic_init(&message->refs, 1);
   append(message, before_gap_topic);
   message->topic = append(message, topic);
@@ -113,7 +130,7 @@ struct message *message_new_gap(struct slice topic, struct message_id last_id) {
 }
 
 bool message_is_gap(const struct message *message) {
-  return message->is_gap;
+  return message->payload == 0;
 }
 
 struct message *message_ref(struct message *message) {
@@ -144,16 +161,17 @@ struct blob *message_keep_compressed(struct message *message, struct blob *compr
 void message_set_id(struct message *message, struct message_id id) {
   char text[MESSAGE_ID_MAX];
   size_t len = message_id_format(id, text);
-  size_t room = before_id.len + MESSAGE_ID_MAX - 1;
-  memcpy(message->data + room - len, text, len);
-  message->item = (uint32_t)(room - len - before_id.len);
+  size_t end = id_end(message);
+  assert(end >= before_id.len + len);
+  memcpy(message->data + end - len, text, len);
+  message->item = (uint32_t)(end - len - before_id.len);
   memcpy(message->data + message->item, before_id.ptr, before_id.len);
   message->id = id;
 }
 
 struct slice message_id_text(const struct message *message) {
-  size_t start = message->item + before_id.len, end = before_id.len + MESSAGE_ID_MAX - 1;
-  return slice_of(message->data + start, end - start);
+  size_t start = message->item + before_id.len;
+  return slice_of(message->data + start, id_end(message) - start);
 }
 
 struct slice message_item(const struct message *message) {
@@ -169,7 +187,9 @@ struct slice message_payload(const struct message *message) {
 }
 
 struct slice message_origin_json(const struct message *message) {
-  return slice_of(message->data + message->origin, message->origin_len);
+  if (message->origin_len == 0) return SLICE("");
+  size_t behind = message->end - 1; /* the closing brace */
+  return slice_of(message->data + behind - message->origin_len, message->origin_len);
 }
 
 struct message_id message_id(const struct message *message) {

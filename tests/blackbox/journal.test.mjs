@@ -1,6 +1,6 @@
 // DATA_DIR: what is acknowledged is there after any end of the process, and nothing comes twice.
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -10,6 +10,7 @@ import { Client, assertIncreasing, compareIds } from './lib/rpc.mjs';
 import { eventually, isSanitized } from './lib/wait.mjs';
 
 const FILE = 'eventhub.mdb';
+const LOG = 'eventhub.wal';
 const MB = 1 << 20;
 const HOUR_S = 3600;
 
@@ -311,6 +312,51 @@ describe('a directory that cannot be used', onlyEmbedded('it is about the file')
     assert.ok(cut.equals(readFileSync(join(directory, FILE))), 'it is untouched');
   });
 
+  test('whose file is damaged: it starts without, when that is moved aside as the line says', async () => {
+    const directory = newDirectory();
+    await fill(directory);
+    const path = join(directory, FILE);
+    const bytes = readFileSync(path);
+    bytes.fill(0xff, 4096 * 3, 4096 * 5);
+    writeFileSync(path, bytes);
+    await assertRefused(directory, new RegExp(`is damaged.* mv ${path} ${path}\\.damaged;`));
+    renameSync(path, `${path}.damaged`);
+    await withJournal(directory, {}, async (client) => assert.equal((await everything(client)).items.length, 0));
+  });
+
+  // What was committed last lies in the log only, for about a second: then it is not needed any more,
+  // and the broker starts with all of it.
+  test('whose log is damaged, but for its last record', async () => {
+    const TRIES = 5;
+    const refusal = async (at) => {
+      const directory = newDirectory();
+      await withJournal(directory, { DEFAULT_CACHE_TTL: String(HOUR_S) }, async (client) => {
+        for (let i = 0; i < 10; i++) await client.publish('t', i);
+      }, { signal: 'SIGKILL' });
+      const path = join(directory, LOG);
+      const damaged = readFileSync(path);
+      damaged[at] ^= 1;
+      writeFileSync(path, damaged);
+      const daemon = newDaemon(directory);
+      try {
+        await daemon.start();
+      } catch (error) {
+        assert.ok(damaged.equals(readFileSync(path)), 'it is untouched');
+        return error.message;
+      }
+      const client = await Client.connect(daemon);
+      assert.equal((await everything(client)).items.length, 10);
+      client.drop();
+      await daemon.stop();
+      return '';
+    };
+    for (const at of [20, 60]) {
+      let message = '';
+      for (let i = 0; i < TRIES && message === ''; i++) message = await refusal(at);
+      assert.match(message, /eventhub\.wal is damaged.* mv /);
+    }
+  });
+
   // A flipped byte in what is free changes nothing; one in what is used must be noticed.
   test('with flipped bytes: it refuses, or all of it is there', async (t) => {
     const FLIPS = isSanitized ? 15 : 80;
@@ -349,12 +395,12 @@ describe('a directory that cannot be used', onlyEmbedded('it is about the file')
     assert.ok(refusals > 0);
   });
 
-  test('a copy of the file is a copy of the store', async () => {
+  test('a copy of the files is a copy of the store', async () => {
     const source = newDirectory();
     await fill(source);
     const copy = newDirectory();
     mkdirSync(copy);
-    copyFileSync(join(source, FILE), join(copy, FILE));
+    for (const name of [FILE, LOG]) copyFileSync(join(source, name), join(copy, name));
     await withJournal(copy, {}, async (client) => assert.equal((await everything(client)).items.length, 301));
     assert.ok(existsSync(join(copy, FILE)));
   });

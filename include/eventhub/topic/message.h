@@ -46,14 +46,12 @@ size_t message_id_format(struct message_id id, char out[MESSAGE_ID_MAX]);
 /* Read the fields by the functions below, except expires_ms. */
 struct message {
   atomic_uint refs;
-  bool is_gap;
   uint32_t item;    /* where the item starts in data; moves with the id */
   uint32_t end;     /* where it ends */
-  uint32_t payload; /* offsets in data, and lengths */
+  uint32_t payload; /* offsets in data, and lengths; no payload: a gap */
   uint32_t payload_len;
   uint32_t topic;
   uint32_t topic_len;
-  uint32_t origin;
   uint32_t origin_len;
   struct message_id id;
   uint64_t expires_ms; /* wall clock; 0 = never. Set before sharing, by who sets the id. */
@@ -69,6 +67,10 @@ struct message *message_new(struct slice topic, struct slice payload_json, struc
 /* The same with the origin as a JSON string in its quotes, as message_origin_json gives it. */
 struct message *message_new_ready(struct slice topic, struct slice payload_json,
                                   struct slice origin_json);
+
+/* The same with the id already, and without the room that an id which is not known yet needs. */
+struct message *message_new_stored(struct slice topic, struct slice payload_json,
+                                   struct slice origin_json, struct message_id id);
 
 /* Not a message but the news that messages of the topic behind last_id are missing and cannot be
  * had any more. It goes the way of messages, so that it comes where they would have come. Its item

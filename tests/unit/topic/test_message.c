@@ -121,6 +121,25 @@ static void every_length_of_id_fits_in_front(void **state) {
   message_unref(message);
 }
 
+static void a_stored_message_is_the_same_in_less_room(void **state) {
+  (void)state;
+  static const struct message_id ids[] = {{0, 0}, {1700000000000, 17}, {UINT64_MAX, UINT64_MAX}};
+  for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+    AUTO(message) struct message *one = message_new(SLICE("a/b"), SLICE("[1]"), SLICE("me"));
+    message_set_id(one, ids[i]);
+    AUTO(message)
+    struct message *other = message_new_stored(message_topic(one), message_payload(one),
+                                               message_origin_json(one), message_id(one));
+    assert_true(slice_equal(message_item(one), message_item(other)));
+    assert_true(slice_equal(message_id_text(one), message_id_text(other)));
+    assert_text(message_topic(other), "a/b");
+    assert_text(message_payload(other), "[1]");
+    assert_text(message_origin_json(other), "\"me\"");
+    assert_true(message_size(other) <= message_size(one));
+    assert_false(message_is_gap(other));
+  }
+}
+
 static void a_gap_is_told_apart_and_ready_to_send(void **state) {
   (void)state;
   struct message *gap = message_new_gap(SLICE("a/b"), (struct message_id){1700000000000, 3});
@@ -206,6 +225,7 @@ int main(void) {
       cmocka_unit_test(the_item_is_ready_to_send),
       cmocka_unit_test(the_origin_is_escaped),
       cmocka_unit_test(every_length_of_id_fits_in_front),
+      cmocka_unit_test(a_stored_message_is_the_same_in_less_room),
       cmocka_unit_test(a_gap_is_told_apart_and_ready_to_send),
       cmocka_unit_test(a_gap_behind_nothing_names_the_first_id),
       cmocka_unit_test(the_size_covers_the_text),
