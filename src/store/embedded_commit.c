@@ -24,22 +24,8 @@ struct commit_item {
 
 static void prepare_publish(struct embedded *embedded, struct commit_item *item) {
   item->topic = embedded_prepare_publish(embedded, item->request);
-  if (item->topic != NULL && embedded->config.log_enabled)
-    item->block = journal_add_message(embedded->journal, item->request->publish.message);
-}
-
-static void prepare_set(struct embedded *embedded, const struct store_kv *kv) {
-  if (!embedded->config.kv_enabled) return;
-  uint64_t row = kv_reserve(&embedded->kv, kv->key, store_now_ms(embedded->backend.store));
-  const struct journal_pair pair = {.expires_ms = embedded_kv_expiry(embedded, kv),
-                                    .key = kv->key,
-                                    .value = blob_slice(kv->value)};
-  journal_put_pair(embedded->journal, row, &pair);
-}
-
-static void prepare_del(struct embedded *embedded, const struct store_kv *kv) {
-  uint64_t row = kv_row(&embedded->kv, kv->key);
-  if (row != 0) journal_remove_pair(embedded->journal, row);
+  if (item->topic != NULL)
+    item->block = embedded_add_message(embedded, item->request->publish.message);
 }
 
 /* Does it hang on the commit? Without an eventlog a message does not. */
@@ -57,9 +43,9 @@ static void prepare(struct embedded *embedded, struct commit_item *item) {
   if (request->op == STORE_PUBLISH) {
     prepare_publish(embedded, item);
   } else if (request->op == STORE_KV_SET) {
-    prepare_set(embedded, &request->kv);
+    embedded_add_set(embedded, &request->kv);
   } else if (request->op == STORE_KV_DEL) {
-    prepare_del(embedded, &request->kv);
+    embedded_add_del(embedded, &request->kv);
   }
 }
 

@@ -135,6 +135,26 @@ void embedded_probe(struct embedded *embedded) {
   embedded_flushed(embedded, journal_probe(embedded->journal));
 }
 
+/* ---- the open set ---- */
+
+uint64_t embedded_add_message(struct embedded *embedded, const struct message *message) {
+  return embedded->config.log_enabled ? journal_add_message(embedded->journal, message) : 0;
+}
+
+void embedded_add_set(struct embedded *embedded, const struct store_kv *kv) {
+  if (!embedded->config.kv_enabled) return;
+  uint64_t row = kv_reserve(&embedded->kv, kv->key, store_now_ms(embedded->backend.store));
+  const struct journal_pair pair = {.expires_ms = embedded_kv_expiry(embedded, kv),
+                                    .key = kv->key,
+                                    .value = blob_slice(kv->value)};
+  journal_put_pair(embedded->journal, row, &pair);
+}
+
+void embedded_add_del(struct embedded *embedded, const struct store_kv *kv) {
+  uint64_t row = kv_row(&embedded->kv, kv->key);
+  if (row != 0) journal_remove_pair(embedded->journal, row);
+}
+
 bool embedded_tidy(struct embedded *embedded, size_t max_work) {
   bool has_log = log_keeper_tidy(&embedded->log.keeper, max_work);
   bool has_kv = kv_tidy(&embedded->kv, max_work);
@@ -183,31 +203,21 @@ static void run_publish(struct store_backend *backend, struct store_request *req
   if (!is_taken(embedded, request)) return;
   struct log_topic *topic = embedded_prepare_publish(embedded, request);
   if (topic == NULL) return;
-  uint64_t block = embedded->config.log_enabled
-                       ? journal_add_message(embedded->journal, request->publish.message)
-                       : 0;
+  uint64_t block = embedded_add_message(embedded, request->publish.message);
   embedded_apply_publish(embedded, request, topic, block);
 }
 
 static void run_kv_set(struct store_backend *backend, struct store_request *request) {
   struct embedded *embedded = embedded_of(backend);
-  const struct store_kv *kv = &request->kv;
   if (!is_taken(embedded, request)) return;
-  if (embedded->config.kv_enabled) {
-    uint64_t row = kv_reserve(&embedded->kv, kv->key, store_now_ms(backend->store));
-    const struct journal_pair pair = {.expires_ms = embedded_kv_expiry(embedded, kv),
-                                      .key = kv->key,
-                                      .value = blob_slice(kv->value)};
-    journal_put_pair(embedded->journal, row, &pair);
-  }
+  embedded_add_set(embedded, &request->kv);
   embedded_run_kv_set(backend, request);
 }
 
 static void run_kv_del(struct store_backend *backend, struct store_request *request) {
   struct embedded *embedded = embedded_of(backend);
   if (!is_taken(embedded, request)) return;
-  uint64_t row = kv_row(&embedded->kv, request->kv.key);
-  if (row != 0) journal_remove_pair(embedded->journal, row);
+  embedded_add_del(embedded, &request->kv);
   embedded_run_kv_del(backend, request);
 }
 

@@ -37,7 +37,6 @@ struct journal {
   struct mark turn;    /* what is behind it is not in the log yet */
   const char *problem; /* of the last failure */
   struct journal_meta meta;
-  bool is_relaxed;
   struct journal_changes open;
   struct journal_changes sealed;
   atomic_bool is_sealed;  /* `sealed` is the writer's */
@@ -207,16 +206,13 @@ static void remove_block(struct journal *journal, uint64_t number) {
   }
 }
 
-size_t journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max) {
-  size_t removed = 0;
-  while (removed < max && journal_dead_count(journal) > 0) {
+void journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max) {
+  for (; max > 0 && journal_dead_count(journal) > 0; max--) {
     const struct dead_block *dead = &journal->dead[journal->dead_next];
-    if (dead->stamp >= stamp) break;
+    if (dead->stamp >= stamp) return;
     remove_block(journal, dead->number);
     journal->dead_next++;
-    removed++;
   }
-  return removed;
 }
 
 static bool is_same_id(struct message_id a, struct message_id b) {
@@ -238,11 +234,9 @@ static void add_state(struct journal *journal, const struct journal_state *state
   journal->open_state_block = journal->next_block;
 }
 
-/* False: nothing has changed. */
-static bool complete_set(struct journal *journal, const struct journal_state *state) {
+static void complete_turn(struct journal *journal, const struct journal_state *state) {
   add_state(journal, state);
   close_block(journal);
-  return journal->open.count > 0;
 }
 
 static void begin_turn(struct journal *journal) {
@@ -286,8 +280,7 @@ static void end_set(struct journal *journal) {
 /* ---- writing ---- */
 
 int journal_commit(struct journal *journal, const struct journal_state *state) {
-  add_state(journal, state);
-  close_block(journal);
+  complete_turn(journal, state);
   if (journal->open.count == journal->turn.changes) return 0;
   int err = journal_wal_append(&journal->wal, &journal->open, journal->turn.changes);
   if (err == 0) {
@@ -300,7 +293,7 @@ int journal_commit(struct journal *journal, const struct journal_state *state) {
 }
 
 void journal_keep(struct journal *journal, const struct journal_state *state) {
-  complete_set(journal, state);
+  complete_turn(journal, state);
   keep_turn(journal);
 }
 
@@ -320,19 +313,19 @@ int journal_flush(struct journal *journal) {
   return err;
 }
 
-bool journal_seal(struct journal *journal, const struct journal_state *state) {
-  if (atomic_load(&journal->is_sealed) || !complete_set(journal, state)) return false;
+bool journal_is_sealed(const struct journal *journal) {
+  return atomic_load(&journal->is_sealed);
+}
+
+void journal_seal(struct journal *journal, const struct journal_state *state) {
+  if (journal_is_sealed(journal)) return;
+  journal_keep(journal, state);
+  if (journal->open.count == 0) return;
   struct journal_changes written = journal->sealed;
   journal->sealed = journal->open;
   journal->open = written;
-  keep_turn(journal);
   end_set(journal);
   atomic_store(&journal->is_sealed, true);
-  return true;
-}
-
-bool journal_is_sealed(const struct journal *journal) {
-  return atomic_load(&journal->is_sealed);
 }
 
 bool journal_is_written(const struct journal *journal) {
@@ -340,7 +333,7 @@ bool journal_is_written(const struct journal *journal) {
 }
 
 int journal_write(struct journal *journal) {
-  if (!atomic_load(&journal->is_sealed)) return 0;
+  if (!journal_is_sealed(journal)) return 0;
   int err = journal_file_write(journal->file, &journal->sealed);
   if (err < 0) journal->problem = journal_file_problem(journal->file);
   if (err < 0) return err;

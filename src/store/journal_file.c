@@ -331,20 +331,23 @@ static bool holds_nothing(struct journal_file *file) {
   return mdb_env_stat(file->env, &stat) == 0 && stat.ms_entries == 0;
 }
 
+static void put_description(struct journal_changes *changes, uint64_t number, struct buf *value) {
+  journal_value_seal(value, JOURNAL_META, number);
+  journal_changes_put(changes, JOURNAL_META, number, buf_slice(value));
+}
+
 void journal_changes_put_meta(struct journal_changes *changes, const struct journal_meta *meta) {
   AUTO(buf) struct buf value = BUF_INIT;
   journal_value_begin(&value);
   journal_append_meta(&value, meta);
-  journal_value_seal(&value, JOURNAL_META, META_NUMBER);
-  journal_changes_put(changes, JOURNAL_META, META_NUMBER, buf_slice(&value));
+  put_description(changes, META_NUMBER, &value);
 }
 
 void journal_changes_put_generation(struct journal_changes *changes, uint64_t generation) {
   AUTO(buf) struct buf value = BUF_INIT;
   journal_value_begin(&value);
   journal_append_generation(&value, generation);
-  journal_value_seal(&value, JOURNAL_META, GENERATION_NUMBER);
-  journal_changes_put(changes, JOURNAL_META, GENERATION_NUMBER, buf_slice(&value));
+  put_description(changes, GENERATION_NUMBER, &value);
 }
 
 static int fill_txn(struct journal_file *file, MDB_txn *txn) {

@@ -4,11 +4,12 @@
 /*
  * The inside of the embedded store, for the files that it is made of:
  *
- *   embedded           in memory; with a journal that is relaxed, which follows behind
- *   embedded_journal   opening, loading, tidying and closing a journal
+ *   embedded           in memory
+ *   embedded_journal   opening, loading, tidying and closing a journal; one that is relaxed, which
+ *                      follows behind
  *   embedded_commit    a journal that is written before anything is answered
  *
- * Turns of the store only, except embedded_write.
+ * Turns of the store only, except where a relaxed journal is written: see write of backend.h.
  */
 
 #include <stdatomic.h>
@@ -64,8 +65,12 @@ void embedded_free(struct store_backend *backend);
 int embedded_open_journal(struct store_backend *backend);
 /* The last write. */
 void embedded_stop_journal(struct store_backend *backend);
-/* For both kinds: adds to the open set what memory has lost; false: there was nothing, or writing
- * is in trouble. embedded_tidied, once that is kept. */
+/* For both kinds: what the request is going to change in memory, added to the open set. The block
+ * of a message; 0: there is no eventlog. Nothing is added for a key/value store that is off. */
+uint64_t embedded_add_message(struct embedded *embedded, const struct message *message);
+void embedded_add_set(struct embedded *embedded, const struct store_kv *kv);
+void embedded_add_del(struct embedded *embedded, const struct store_kv *kv);
+/* The same for what memory has lost; false: there was nothing. embedded_tidied, behind it. */
 bool embedded_tidy(struct embedded *embedded, size_t max_work);
 void embedded_tidied(struct embedded *embedded);
 /* For the metric. */

@@ -71,7 +71,7 @@ size_t journal_open_bytes(const struct journal *journal);
 /* A message of the block with that number is not wanted any more; `stamp` is log_keeper.h's. */
 void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp);
 /* Removes dead blocks, at most `max`, of which all was lost before `stamp`: in the open set. */
-size_t journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max);
+void journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max);
 size_t journal_dead_count(const struct journal *journal);
 
 /* Puts into the log what was added since the last time, and returns when it is on the disk. Errors
@@ -83,9 +83,9 @@ void journal_keep(struct journal *journal, const struct journal_state *state);
 /* Writes the open set to the file; the log begins anew. Where that fails the set stays open. */
 int journal_flush(struct journal *journal);
 
-/* The other way: closes the open set, which waits for journal_write. False: there is nothing to
- * write, or the last one still waits. */
-bool journal_seal(struct journal *journal, const struct journal_state *state);
+/* The other way: closes the open set, which waits for journal_write. Not while the last one waits,
+ * nor where there is nothing to write. */
+void journal_seal(struct journal *journal, const struct journal_state *state);
 bool journal_is_sealed(const struct journal *journal);
 /* Is nothing left to be written? */
 bool journal_is_written(const struct journal *journal);
