@@ -218,11 +218,12 @@ bool eventlog_restore_message(struct eventlog *log, const struct journal_message
   struct log_topic *topic = restore_topic(log, stored->topic);
   raise_id(&topic->last, stored->id);
   bool is_expired = stored->expires_ms != 0 && stored->expires_ms <= now_ms;
-  if (is_expired || !log->config.keeps_messages) {
+  if (is_expired) {
     raise_id(&topic->dropped, stored->id);
     log_keeper_fell_behind(&log->keeper, topic);
     return false;
   }
+  if (!log->config.keeps_messages) return true; /* it stays where it is, for another start */
   struct message *message =
       message_new_stored(stored->topic, stored->payload, stored->origin, stored->id);
   message->expires_ms = stored->expires_ms;

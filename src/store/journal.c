@@ -51,7 +51,7 @@ struct journal {
   uint64_t open_state_block; /* where in the open set; 0 = nowhere */
   struct block *blocks;      /* by number, some of those gone among them */
   size_t block_count, block_cap, gone_count;
-  uint64_t last_stamp;
+  uint64_t stamp;          /* see journal_note_stamp */
   struct dead_block *dead; /* those before dead_next are removed in the open set, ... */
   size_t dead_first;       /* ... from here on */
   size_t dead_next, dead_end, dead_cap;
@@ -111,13 +111,16 @@ static void make_room_for_dead(struct journal *journal) {
   journal->dead = x_realloc(journal->dead, journal->dead_cap * sizeof *journal->dead);
 }
 
-static void bury(struct journal *journal, uint64_t number, uint64_t stamp) {
+static void bury(struct journal *journal, uint64_t number) {
   if (journal->dead_end == journal->dead_cap) make_room_for_dead(journal);
-  journal->dead[journal->dead_end++] = (struct dead_block){number, stamp};
+  journal->dead[journal->dead_end++] = (struct dead_block){number, journal->stamp};
 }
 
-void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp) {
-  if (stamp > journal->last_stamp) journal->last_stamp = stamp;
+void journal_note_stamp(struct journal *journal, uint64_t stamp) {
+  journal->stamp = stamp;
+}
+
+void journal_lose(struct journal *journal, uint64_t number) {
   if (number == journal->next_block) { /* it is still being filled */
     assert(journal->block_wanted > 0);
     journal->block_wanted--;
@@ -125,7 +128,7 @@ void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp) {
   }
   struct block *block = block_at(journal, number);
   assert(block->wanted > 0 && !block->is_gone);
-  if (--block->wanted == 0) bury(journal, number, stamp);
+  if (--block->wanted == 0) bury(journal, number);
 }
 
 size_t journal_dead_count(const struct journal *journal) {
@@ -144,7 +147,7 @@ static void close_block(struct journal *journal) {
   journal_changes_put(&journal->open, JOURNAL_BLOCKS, journal->next_block,
                       buf_slice(&journal->block));
   note_block(journal, journal->next_block, journal->block_wanted);
-  if (journal->block_wanted == 0) bury(journal, journal->next_block, journal->last_stamp);
+  if (journal->block_wanted == 0) bury(journal, journal->next_block);
   journal->next_block++;
   buf_clear(&journal->block);
   journal->block_wanted = 0;
@@ -255,7 +258,7 @@ static void begin_set(struct journal *journal) {
 /* What the turn has added lasts. */
 static void keep_turn(struct journal *journal) {
   if (journal->open_state_block != 0) {
-    if (journal->state_block != 0) journal_lose(journal, journal->state_block, 0);
+    if (journal->state_block != 0) journal_lose(journal, journal->state_block);
     journal->state_block = journal->open_state_block;
     journal->state = journal->open_state;
   }
@@ -494,7 +497,7 @@ static int load_pair(void *context, uint64_t row, struct slice bytes) {
 }
 
 static void load_state(struct journal *journal, const struct journal_state *state) {
-  if (journal->state_block != 0) journal_lose(journal, journal->state_block, 0);
+  if (journal->state_block != 0) journal_lose(journal, journal->state_block);
   journal->state = *state;
   journal->state_block = journal->next_block - 1;
   journal->blocks[journal->block_count - 1].wanted++;
@@ -515,7 +518,7 @@ static int load_block(void *context, uint64_t number, struct slice bytes) {
       journal->blocks[journal->block_count - 1].wanted++;
     }
   }
-  journal_lose(journal, number, 0);
+  journal_lose(journal, number);
   return got;
 }
 

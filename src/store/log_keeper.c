@@ -20,12 +20,13 @@ void log_keeper_fell_behind(struct log_keeper *keeper, struct log_topic *topic) 
   if (list_is_linked(&topic->dirty)) return;
   topic->dirty_stamp = ++keeper->stamp;
   list_add_tail(&keeper->dirty, &topic->dirty);
+  journal_note_stamp(keeper->journal, keeper->stamp);
 }
 
 void log_keeper_lost(struct log_keeper *keeper, struct log_topic *topic, uint64_t block) {
   if (keeper->journal == NULL) return;
   log_keeper_fell_behind(keeper, topic);
-  journal_lose(keeper->journal, block, keeper->stamp);
+  journal_lose(keeper->journal, block);
 }
 
 void log_keeper_forgot(struct log_keeper *keeper, struct log_topic *topic) {

@@ -91,8 +91,8 @@ void eventlog_release(struct eventlog *log, struct log_topic *topic, uint64_t no
  * now. */
 bool eventlog_expire(struct eventlog *log, uint64_t now_ms, size_t max_work);
 /* From a journal, before anything is published: a topic that has a row there; a message, in the
- * order of its topic's ids, which expires or is not wanted any more where the answer is false; and
- * behind all of them what holds for all topics. Takes no more than max_length of a topic. */
+ * order of its topic's ids, which has expired and is not wanted any more where the answer is false;
+ * and behind all of them what holds for all topics. Takes no more than max_length of a topic. */
 void eventlog_restore_topic(struct eventlog *log, uint64_t row, const struct journal_topic *stored);
 bool eventlog_restore_message(struct eventlog *log, const struct journal_message *stored,
                               uint64_t block, uint64_t now_ms);

@@ -68,8 +68,10 @@ void journal_put_pair(struct journal *journal, uint64_t row, const struct journa
 void journal_remove_pair(struct journal *journal, uint64_t row);
 size_t journal_open_bytes(const struct journal *journal);
 
-/* A message of the block with that number is not wanted any more; `stamp` is log_keeper.h's. */
-void journal_lose(struct journal *journal, uint64_t number, uint64_t stamp);
+/* The newest mark of log_keeper.h: blocks that die from now on wait for it. */
+void journal_note_stamp(struct journal *journal, uint64_t stamp);
+/* A message of the block with that number is not wanted any more. */
+void journal_lose(struct journal *journal, uint64_t number);
 /* Removes dead blocks, at most `max`, of which all was lost before `stamp`: in the open set. */
 void journal_remove_dead(struct journal *journal, uint64_t stamp, size_t max);
 size_t journal_dead_count(const struct journal *journal);

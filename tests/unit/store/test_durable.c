@@ -44,7 +44,7 @@ struct world {
 
 static int world_try(struct world *world, const char *name, struct store_config config) {
   snprintf(world->directory, sizeof world->directory, "%s/%s", root, name);
-  config.log_enabled = config.kv_enabled = true;
+  config.kv_enabled = true;
   config.data_dir = world->directory;
   world->trie = topic_trie_new();
   world->store = store_new(&config, world->trie);
@@ -236,7 +236,8 @@ static struct message_id live_a_while(struct world *world) {
   return point;
 }
 
-static const struct store_config limited = {.max_log_length = 40}, unlimited;
+static const struct store_config limited = {.log_enabled = true, .max_log_length = 40},
+                                 unlimited = {.log_enabled = true}, without_log;
 
 static void expect_copies_to_be_same(const char *name, struct store_config config) {
   struct world world;
@@ -330,6 +331,26 @@ static void what_was_forgotten_stays_forgotten(void **state) {
   read_all(&copy, &request, "unknown", first);
   assert_false(request.read_log.recovered);
   store_request_done(&request);
+  world_close(&copy);
+  world_close(&world);
+}
+
+static void a_start_without_an_eventlog_leaves_it_on_the_disk(void **state) {
+  (void)state;
+  struct world world, copy;
+  world_open(&world, "switched", unlimited);
+  struct message_id point = live_a_while(&world);
+  copy_files(&world, "copy");
+  world_close(&world);
+  world_open(&world, "switched", without_log);
+  publish_some(&world);
+  while (store_metric_get(&store_metrics(world.store)->journal_blocks) == 0)
+    usleep(10000); /* until it was tidied */
+  world_close(&world);
+  world_open(&world, "switched", unlimited);
+  world_open(&copy, "copy", unlimited);
+  assert_same_messages(&world, &copy, "t/1", (struct message_id){0, 0}, false);
+  assert_same_messages(&world, &copy, "t/1", point, false);
   world_close(&copy);
   world_close(&world);
 }
@@ -444,6 +465,7 @@ int main(void) {
       cmocka_unit_test(a_store_goes_on_where_it_was),
       cmocka_unit_test(relaxed_writes_the_same_at_its_end),
       cmocka_unit_test(what_was_forgotten_stays_forgotten),
+      cmocka_unit_test(a_start_without_an_eventlog_leaves_it_on_the_disk),
       cmocka_unit_test(a_full_disk_refuses_and_comes_back),
       cmocka_unit_test(a_newer_format_is_left_alone),
       cmocka_unit_test(one_broker_has_a_directory),
