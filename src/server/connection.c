@@ -182,7 +182,8 @@ static void on_finished(struct connection *connection) {
 }
 
 /* After a flush, with what it answered and has sent; a peer that is gone is dropped. */
-static void note_sent(struct connection *connection, bool was_blocked, int err, size_t sent) {
+static inline void note_sent(struct connection *connection, bool was_blocked, int err,
+                             size_t sent) {
   struct connection_pool *pool = connection->pool;
   metrics_add(pool->metrics, METRIC_SENT_BYTES, sent);
   /* A slow reader whose queue moves is alive, even if our pings wait in that queue. */
@@ -191,7 +192,7 @@ static void note_sent(struct connection *connection, bool was_blocked, int err, 
 }
 
 /* What out_queue_flush answers. */
-static int send_some(struct connection *connection) {
+static inline int send_some(struct connection *connection) {
   bool was_blocked = connection->out.blocked;
   size_t sent = 0;
   int err = out_queue_flush(&connection->out, &connection->stream, &sent);
@@ -200,7 +201,7 @@ static int send_some(struct connection *connection) {
 }
 
 /* Everything that can be is sent. */
-static void settle_sent(struct connection *connection, int err) {
+static inline void settle_sent(struct connection *connection, int err) {
   if (err == ERR_CLOSED) return;
   if (err == ERR_AGAIN) {
     if (connection->out.bytes > OUTPUT_PAUSE_BYTES)
@@ -232,7 +233,7 @@ static void on_ring_sent(void *owner, ssize_t result) {
   settle_sent(connection, err);
 }
 
-static void flush_first(struct dirty_list *list, struct send_ring *ring) {
+static inline void flush_first(struct dirty_list *list, struct send_ring *ring) {
   struct connection *connection = list->first;
   list->first = connection->next_dirty;
   list->count--;
@@ -255,7 +256,7 @@ static void flush_by_ring(struct connection_pool *pool, struct dirty_list *list)
   send_ring_submit(pool->ring, on_ring_sent);
 }
 
-static void flush_one_by_one(struct dirty_list *list) {
+static inline void flush_one_by_one(struct dirty_list *list) {
   size_t bytes = 0;
   for (int i = 0; i < FLUSH_STEP && bytes < FLUSH_STEP_BYTES && list->first != NULL; i++) {
     bytes += list->first->out.bytes;

@@ -148,9 +148,10 @@ static void push(struct eventlog *log, struct log_topic *topic, struct message *
 }
 
 static void trim(struct eventlog *log, struct log_topic *topic) {
-  if (log->config.max_length == 0) return;
+  uint32_t max_length = log->config.max_length;
+  if (max_length == 0 || log_topic_count(topic) <= max_length) return;
   struct log_loss loss = {.keeper = &log->keeper};
-  log_topic_trim(topic, log->config.max_length, &loss);
+  log_topic_trim(topic, max_length, &loss);
   count_loss(log, &loss, &log->metrics->log_trimmed);
 }
 
