@@ -126,6 +126,7 @@ static int make_store(struct daemon *daemon) {
       .log_enabled = options->enable_cache,
       .kv_enabled = options->enable_kvstore,
       .max_log_length = (uint32_t)options->max_cache_length,
+      .max_log_memory = options->max_cache_memory,
       .default_ttl_ms = options->default_cache_ttl_s * 1000,
       .data_dir = options->data_dir,
       .is_relaxed = options->durability == OPTION_DURABILITY_RELAXED,

@@ -99,7 +99,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
                         .help = "Different topics and patterns that somebody subscribed to."},
     [METRIC_EVENTLOG_MESSAGES] = {GAUGE("eventlog_messages"), .help = "Messages in the eventlog."},
     [METRIC_EVENTLOG_BYTES] = {GAUGE("eventlog_bytes"),
-                               .help = "Bytes that the messages in the eventlog take."},
+                               .help = "Bytes that the messages in the eventlog take in memory."},
+    [METRIC_EVENTLOG_DISK_MESSAGES] = {GAUGE("eventlog_disk_messages"),
+                                       .help = "Messages in the eventlog that are on the disk "
+                                               "only, and not in memory."},
     [METRIC_EVENTLOG_TOPICS] = {GAUGE("eventlog_topics"),
                                 .help = "Topics that have messages in the eventlog."},
     [METRIC_EVENTLOG_EXPIRED] = {COUNTER("eventlog_expired_total"),

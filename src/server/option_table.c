@@ -182,6 +182,11 @@ static const struct option_row rows[] = {
      NUMBER(max_cache_length, "1000", 0, 1000000000),
      .group = "Store",
      .help = "Messages kept per topic; 0 is no limit."},
+    {.name = "MAX_CACHE_MEMORY",
+     NUMBER(max_cache_memory, "268435456", 0, (uint64_t)1 << 50),
+     .group = "Store",
+     .help = "With DATA_DIR: bytes of memory for the history; what is older is read back from the "
+             "disk. 0 keeps all of it in memory, too."},
     {.name = "MAX_CACHE_REQUEST_LIMIT",
      NUMBER(max_cache_request_limit, "1000", 1, 1000000),
      .group = "Store",

@@ -41,6 +41,7 @@ static void add_store(struct metrics_snapshot *snapshot, const struct store_metr
   snapshot->values[METRIC_RATE_LIMITED] = store_metric_get(&store->publishes_limited);
   snapshot->values[METRIC_EVENTLOG_MESSAGES] = store_metric_get(&store->log_messages);
   snapshot->values[METRIC_EVENTLOG_BYTES] = store_metric_get(&store->log_bytes);
+  snapshot->values[METRIC_EVENTLOG_DISK_MESSAGES] = store_metric_get(&store->log_disk_messages);
   snapshot->values[METRIC_EVENTLOG_TOPICS] = store_metric_get(&store->log_topics);
   snapshot->values[METRIC_EVENTLOG_EXPIRED] = store_metric_get(&store->log_expired);
   snapshot->values[METRIC_EVENTLOG_TRIMMED] = store_metric_get(&store->log_trimmed);

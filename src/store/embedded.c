@@ -118,7 +118,8 @@ enum store_tend embedded_tend_memory(struct embedded *embedded) {
   bool is_more_kv = kv_expire(&embedded->kv, now_ms, TEND_WORK);
   size_t windows = rate_windows_sweep(&embedded->windows, now_ms, TEND_WINDOWS);
   if (is_more_log || is_more_kv) return STORE_TEND_SOON;
-  bool is_idle = windows == 0 && !eventlog_has_expiries(&embedded->log) &&
+  bool is_idle = windows == 0 && embedded->log.old.topics.count == 0 &&
+                 !eventlog_has_expiries(&embedded->log) &&
                  expiry_heap_first(&embedded->kv.expiries) == NULL;
   return is_idle ? STORE_TEND_IDLE : STORE_TEND_TICK;
 }

@@ -119,6 +119,7 @@ static void finish_all(struct embedded *embedded, enum store_status status, bool
 
 static void flush(struct embedded *embedded) {
   if (embedded_tidy(embedded, TIDY_WORK)) embedded_tidied(embedded);
+  embedded_step_old(embedded);
   embedded_flushed(embedded, journal_flush(embedded->journal));
 }
 
@@ -157,6 +158,7 @@ static enum store_tend tend(struct store_backend *backend) {
   embedded_count_blocks(embedded);
   if (atomic_load(&embedded->trouble) != STORE_OK) embedded_probe(embedded);
   if (atomic_load(&embedded->trouble) != STORE_OK) return STORE_TEND_TICK;
+  if (embedded_has_old_work(embedded)) return STORE_TEND_SOON;
   return journal_dead_count(embedded->journal) > TIDY_WORK ? STORE_TEND_SOON : next;
 }
 

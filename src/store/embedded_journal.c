@@ -3,6 +3,8 @@
 #include "eventhub/base/log.h"
 #include "eventhub/store/embedded_parts.h"
 
+enum { LOAD_MOVE_BYTES = 16 << 20 };
+
 /* ---- loading ---- */
 
 struct loading {
@@ -20,7 +22,8 @@ static bool on_message(void *context, uint64_t block, const struct journal_messa
   struct loading *loading = context;
   bool is_wanted =
       eventlog_restore_message(&loading->embedded->log, message, block, loading->now_ms);
-  if (!is_wanted) loading->expired++;
+  bool is_expired = message->expires_ms != 0 && message->expires_ms <= loading->now_ms;
+  if (!is_wanted && is_expired) loading->expired++; /* others are among the old ones */
   return is_wanted;
 }
 
@@ -34,11 +37,27 @@ static void on_pair(void *context, uint64_t row, const struct journal_pair *pair
   kv_restore(&loading->embedded->kv, row, pair, loading->now_ms);
 }
 
+/* Where the limit is lower than it was, or there was none, not all that is there can be loaded. */
+static int on_pause(void *context) {
+  const struct loading *loading = context;
+  struct embedded *embedded = loading->embedded;
+  const struct log_old_limits limits = {.max_memory = embedded->config.max_log_memory,
+                                        .max_messages = SIZE_MAX,
+                                        .max_bytes = LOAD_MOVE_BYTES};
+  while (log_old_move(&embedded->log, &limits)) {
+    int err = journal_flush(embedded->journal);
+    if (err < 0) return err;
+    log_old_settle(&embedded->log);
+  }
+  return 0;
+}
+
 static void log_loaded(const struct loading *loading, uint64_t start_ms) {
   const struct store_metrics *metrics = loading->embedded->metrics;
   log_info("journal loaded", LOG_STR("data_dir", loading->embedded->config.data_dir),
            LOG_UINT("topics", store_metric_get(&metrics->log_topics)),
            LOG_UINT("messages", store_metric_get(&metrics->log_messages)),
+           LOG_UINT("on_disk_only", store_metric_get(&metrics->log_disk_messages)),
            LOG_UINT("expired", loading->expired),
            LOG_UINT("keys", store_metric_get(&metrics->kv_keys)),
            LOG_UINT("ms", clock_monotonic_ms() - start_ms),
@@ -56,12 +75,16 @@ static void remove_stale_pairs(struct embedded *embedded) {
 }
 
 static int load(struct embedded *embedded, uint64_t start_ms) {
-  static const struct journal_loader loader = {
-      .on_topic = on_topic, .on_message = on_message, .on_state = on_state, .on_pair = on_pair};
+  static const struct journal_loader loader = {.on_topic = on_topic,
+                                               .on_message = on_message,
+                                               .on_state = on_state,
+                                               .on_pair = on_pair,
+                                               .on_pause = on_pause};
   struct loading loading = {.embedded = embedded, .now_ms = clock_wall_ms()};
   int err = journal_load(embedded->journal, &loader, &loading);
   if (err < 0) {
-    buf_printf(&embedded->backend.problem, "DATA_DIR=%s cannot be read", embedded->config.data_dir);
+    buf_printf(&embedded->backend.problem, "DATA_DIR=%s cannot be %s", embedded->config.data_dir,
+               err == ERR_INVALID ? "read" : "written");
     return err;
   }
   remove_stale_pairs(embedded);
@@ -168,6 +191,24 @@ void embedded_tidied(struct embedded *embedded) {
   journal_keep(embedded->journal, &state);
 }
 
+static bool step_old(struct embedded *embedded) {
+  static const struct log_old_limits limits = {.max_messages = 16384, .max_bytes = 8 << 20};
+  struct log_old_limits now = limits;
+  now.max_memory = embedded->config.max_log_memory;
+  log_old_settle(&embedded->log);
+  if (!embedded->config.log_enabled) return false;
+  return log_old_step(&embedded->log, &now, store_now_ms(embedded->backend.store));
+}
+
+void embedded_step_old(struct embedded *embedded) {
+  struct journal_state state = eventlog_state(&embedded->log);
+  if (step_old(embedded)) journal_keep(embedded->journal, &state);
+}
+
+bool embedded_has_old_work(const struct embedded *embedded) {
+  return log_old_has_work(&embedded->log, embedded->config.max_log_memory);
+}
+
 void embedded_count_blocks(struct embedded *embedded) {
   store_metric_set(&embedded->metrics->journal_blocks, journal_block_count(embedded->journal));
 }
@@ -224,15 +265,18 @@ static void run_kv_del(struct store_backend *backend, struct store_request *requ
 static enum store_tend tend(struct store_backend *backend) {
   struct embedded *embedded = embedded_of(backend);
   enum store_tend next = embedded_tend_memory(embedded);
+  bool is_sealed = journal_is_sealed(embedded->journal);
   if (atomic_load(&embedded->trouble) == STORE_OK && embedded_tidy(embedded, TIDY_WORK))
     embedded_tidied(embedded);
   /* What is dead by now need not be written at all. */
   if (journal_dead_count(embedded->journal) > 0 &&
       journal_open_bytes(embedded->journal) < OPEN_BYTES_SEALED)
     return STORE_TEND_SOON;
+  if (!is_sealed) embedded_step_old(embedded);
   struct journal_state state = eventlog_state(&embedded->log);
   journal_seal(embedded->journal, &state);
   embedded_count_blocks(embedded);
+  if (!is_sealed && embedded_has_old_work(embedded)) return STORE_TEND_SOON;
   return journal_is_written(embedded->journal) ? next : STORE_TEND_TICK;
 }
 

@@ -60,7 +60,8 @@ static void forget(struct eventlog *log, struct log_topic *topic, uint64_t now_m
 
 /* A topic that nobody holds and that has no messages becomes one to forget. */
 static void settle(struct eventlog *log, struct log_topic *topic, uint64_t now_ms) {
-  if (topic->holds > 0 || topic->memory != NULL || log_topic_count(topic) > 0) return;
+  if (topic->holds > 0 || topic->memory != NULL || topic->old != NULL) return;
+  if (log_topic_count(topic) > 0) return;
   expiry_heap_remove(&log->expiries, &topic->expiry);
   struct log_memory *memory = topic->last.ms > now_ms ? &log->ahead : &log->remembered;
   memory_add(memory, topic);
@@ -92,6 +93,7 @@ void eventlog_init(struct eventlog *log, const struct eventlog_config *config,
   log_index_init(&log->index);
   expiry_heap_init(&log->expiries);
   log_keeper_init(&log->keeper, config->journal);
+  log_old_init(&log->old);
   memory_init(&log->remembered);
   memory_init(&log->ahead);
 }
@@ -103,6 +105,7 @@ void eventlog_done(struct eventlog *log) {
   map_done(&log->topics);
   expiry_heap_done(&log->expiries);
   log_keeper_done(&log->keeper);
+  log_old_done(&log->old);
 }
 
 struct log_topic *eventlog_find(const struct eventlog *log, struct slice name) {
@@ -149,7 +152,10 @@ static void push(struct eventlog *log, struct log_topic *topic, struct message *
 
 static void trim(struct eventlog *log, struct log_topic *topic) {
   uint32_t max_length = log->config.max_length;
-  if (max_length == 0 || log_topic_count(topic) <= max_length) return;
+  if (max_length == 0) return;
+  if (topic->old != NULL && topic->old->count + log_topic_count(topic) > max_length)
+    log_old_note_too_long(log, topic);
+  if (log_topic_count(topic) <= max_length) return;
   struct log_loss loss = {.keeper = &log->keeper};
   log_topic_trim(topic, max_length, &loss);
   count_loss(log, &loss, &log->metrics->log_trimmed);
@@ -212,12 +218,14 @@ void eventlog_restore_topic(struct eventlog *log, uint64_t row,
   topic->row = row;
   raise_id(&topic->last, stored->last);
   raise_id(&topic->dropped, stored->dropped);
+  log_old_restore(log, topic, stored->old_count, stored->old_last);
 }
 
 bool eventlog_restore_message(struct eventlog *log, const struct journal_message *stored,
                               uint64_t block, uint64_t now_ms) {
   struct log_topic *topic = restore_topic(log, stored->topic);
   raise_id(&topic->last, stored->id);
+  if (log_old_has(topic, stored->id)) return false;
   bool is_expired = stored->expires_ms != 0 && stored->expires_ms <= now_ms;
   if (is_expired) {
     raise_id(&topic->dropped, stored->id);

@@ -33,6 +33,7 @@ struct mark {
 struct journal {
   struct journal_file *file;
   struct journal_wal wal;
+  bool is_relaxed;
   uint64_t generation; /* of the log, that is not in the file yet */
   struct mark turn;    /* what is behind it is not in the log yet */
   const char *problem; /* of the last failure */
@@ -44,6 +45,7 @@ struct journal {
   uint32_t block_wanted;  /* messages in it */
   uint64_t next_block;    /* the number of what is being filled */
   uint64_t first_in_open; /* number of the open set's first block */
+  uint64_t open_set;      /* number of the open set */
   uint64_t next_row;
   struct journal_state state; /* newest before the open set */
   uint64_t state_block;       /* where; 0 = nowhere */
@@ -186,6 +188,29 @@ void journal_remove_topic(struct journal *journal, uint64_t row) {
   journal_changes_remove(&journal->open, JOURNAL_TOPICS, row);
 }
 
+void journal_put_old(struct journal *journal, uint64_t row, const struct message *message) {
+  const struct journal_old old = {.row = row,
+                                  .id = message_id(message),
+                                  .expires_ms = message->expires_ms,
+                                  .origin = message_origin_json(message),
+                                  .payload = message_payload(message)};
+  journal_append_old(&journal->row, &old);
+  journal_changes_put_old(&journal->open, &old, buf_slice(&journal->row));
+}
+
+void journal_remove_old(struct journal *journal, const struct journal_old *old) {
+  journal_changes_remove_old(&journal->open, old);
+}
+
+uint64_t journal_open_set(const struct journal *journal) {
+  return journal->open_set;
+}
+
+bool journal_has_written(const struct journal *journal, uint64_t set) {
+  uint64_t written = journal->open_set - (journal_is_sealed(journal) ? 1 : 0);
+  return set < written;
+}
+
 void journal_put_pair(struct journal *journal, uint64_t row, const struct journal_pair *pair) {
   journal_value_begin(&journal->row);
   journal_append_pair(&journal->row, pair);
@@ -251,6 +276,7 @@ static void begin_turn(struct journal *journal) {
 
 static void begin_set(struct journal *journal) {
   journal_changes_clear(&journal->open);
+  journal->open_set++;
   journal->first_in_open = journal->next_block;
   begin_turn(journal);
 }
@@ -435,6 +461,7 @@ int journal_open(const struct journal_config *config, struct journal **ret, stru
   journal->meta = journal_file_meta(file);
   journal->next_block = journal->first_in_open = 1;
   journal->next_row = 1;
+  journal->is_relaxed = config->is_relaxed;
   journal->problem = "";
   journal->wal.fd = -1;
   journal_changes_init(&journal->open);
@@ -468,10 +495,13 @@ uint64_t journal_birth_ms(const struct journal *journal) {
 
 /* ---- loading ---- */
 
+enum { LOAD_STEP_BYTES = 16 << 20 };
+
 struct load {
   struct journal *journal;
   const struct journal_loader *loader;
   void *context;
+  size_t bytes; /* of blocks, since the last pause */
 };
 
 static void note_row(struct journal *journal, uint64_t row) {
@@ -511,6 +541,7 @@ static int load_block(void *context, uint64_t number, struct slice bytes) {
   int got;
   note_block(journal, number, 1);
   journal->next_block = number + 1;
+  load->bytes += bytes.len;
   while ((got = journal_next_record(&bytes, &record)) > 0) {
     if (record.kind == JOURNAL_STATE) {
       load_state(journal, &record.state);
@@ -519,15 +550,38 @@ static int load_block(void *context, uint64_t number, struct slice bytes) {
     }
   }
   journal_lose(journal, number);
-  return got;
+  if (got < 0) return got;
+  return load->bytes < LOAD_STEP_BYTES ? 0 : 1;
+}
+
+static int load_blocks(struct load *load) {
+  struct journal *journal = load->journal;
+  int err;
+  do {
+    load->bytes = 0;
+    err = journal_file_walk(journal->file, JOURNAL_BLOCKS, journal->next_block, load_block, load);
+    begin_set(journal);
+    if (err >= 0 && load->loader->on_pause(load->context) < 0) return ERR_SYSTEM;
+  } while (err > 0);
+  return err;
 }
 
 int journal_load(struct journal *journal, const struct journal_loader *loader, void *context) {
-  struct load load = {journal, loader, context};
-  int err = journal_file_walk(journal->file, JOURNAL_TOPICS, load_topic, &load);
-  if (err == 0) err = journal_file_walk(journal->file, JOURNAL_BLOCKS, load_block, &load);
+  struct load load = {journal, loader, context, 0};
+  int err = journal_file_walk(journal->file, JOURNAL_TOPICS, 0, load_topic, &load);
+  if (err == 0) err = load_blocks(&load);
   if (err == 0 && journal->state_block != 0) loader->on_state(context, &journal->state);
-  if (err == 0) err = journal_file_walk(journal->file, JOURNAL_KV, load_pair, &load);
+  if (err == 0) err = journal_file_walk(journal->file, JOURNAL_KV, 0, load_pair, &load);
   begin_set(journal);
-  return err < 0 ? err : journal_file_rest(journal->file);
+  return err < 0 ? err : journal_file_rest(journal->file, journal->is_relaxed);
+}
+
+int journal_walk_blocks(struct journal *journal, uint64_t first, journal_visit_fn *visit,
+                        void *context) {
+  assert(!journal_is_sealed(journal));
+  return journal_file_walk(journal->file, JOURNAL_BLOCKS, first, visit, context);
+}
+
+struct journal_file *journal_file(struct journal *journal) {
+  return journal->file;
 }

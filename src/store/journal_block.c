@@ -94,7 +94,7 @@ static int result_of(const struct reader *reader) {
 /* ---- values ---- */
 
 static uint64_t checksum(struct slice bytes, enum journal_table table, uint64_t number) {
-  uint64_t place = number * JOURNAL_TABLE_COUNT + table;
+  uint64_t place = number * JOURNAL_NUMBERED + table;
   return XXH3_64bits_withSeed(bytes.ptr, bytes.len, place);
 }
 
@@ -186,11 +186,24 @@ int journal_next_record(struct slice *rest, struct journal_record *ret) {
 void journal_append_topic(struct buf *value, const struct journal_topic *topic) {
   append_id(value, topic->last);
   append_id(value, topic->dropped);
+  append_u64(value, topic->old_count);
+  append_id(value, topic->old_last);
   buf_append_slice(value, topic->name);
 }
 
 int journal_read_topic(struct slice bytes, struct journal_topic *ret) {
   struct reader reader = {.rest = bytes};
+  ret->last = take_id(&reader);
+  ret->dropped = take_id(&reader);
+  ret->old_count = take_u64(&reader);
+  ret->old_last = take_id(&reader);
+  ret->name = take_text(&reader, reader.rest.len);
+  return result_of(&reader);
+}
+
+int journal_read_topic_1(struct slice bytes, struct journal_topic *ret) {
+  struct reader reader = {.rest = bytes};
+  *ret = (struct journal_topic){.old_count = 0};
   ret->last = take_id(&reader);
   ret->dropped = take_id(&reader);
   ret->name = take_text(&reader, reader.rest.len);
@@ -222,7 +235,7 @@ void journal_append_meta(struct buf *value, const struct journal_meta *meta) {
 int journal_read_meta(struct slice bytes, struct journal_meta *ret) {
   struct reader reader = {.rest = bytes};
   *ret = (struct journal_meta){.format = take_u32(&reader)};
-  if (ret->format != JOURNAL_FORMAT) return result_of(&reader);
+  if (ret->format == 0 || ret->format > JOURNAL_FORMAT) return result_of(&reader);
   ret->is_open = take_u8(&reader) != 0;
   ret->birth_ms = take_u64(&reader);
   return result_of(&reader);
@@ -235,5 +248,73 @@ void journal_append_generation(struct buf *value, uint64_t generation) {
 int journal_read_generation(struct slice bytes, uint64_t *ret) {
   struct reader reader = {.rest = bytes};
   *ret = take_u64(&reader);
+  return result_of(&reader);
+}
+
+/* ---- messages that have left memory ---- */
+
+static void put_big_endian(char *out, uint64_t number) {
+  uint64_t bytes = htobe64(number);
+  memcpy(out, &bytes, sizeof bytes);
+}
+
+static uint64_t get_big_endian(const char *from) {
+  uint64_t bytes;
+  memcpy(&bytes, from, sizeof bytes);
+  return be64toh(bytes);
+}
+
+void journal_old_key(char out[JOURNAL_OLD_KEY_BYTES], uint64_t row, struct message_id id) {
+  put_big_endian(out, row);
+  put_big_endian(out + 8, id.ms);
+  put_big_endian(out + 16, id.seq);
+}
+
+static void read_old_key(const char *key, struct journal_old *ret) {
+  ret->row = get_big_endian(key);
+  ret->id = (struct message_id){get_big_endian(key + 8), get_big_endian(key + 16)};
+}
+
+void journal_expiry_key(char out[JOURNAL_EXPIRY_KEY_BYTES], const struct journal_old *old) {
+  put_big_endian(out, old->expires_ms);
+  journal_old_key(out + 8, old->row, old->id);
+}
+
+int journal_read_expiry_key(struct slice key, struct journal_old *ret) {
+  *ret = (struct journal_old){.row = 0};
+  if (key.len != JOURNAL_EXPIRY_KEY_BYTES) return ERR_INVALID;
+  ret->expires_ms = get_big_endian(key.ptr);
+  read_old_key(key.ptr + 8, ret);
+  return 0;
+}
+
+static uint64_t old_checksum(struct slice bytes, struct slice key) {
+  return XXH3_64bits_withSeed(bytes.ptr, bytes.len, XXH3_64bits(key.ptr, key.len));
+}
+
+void journal_append_old(struct buf *value, const struct journal_old *old) {
+  char key[JOURNAL_OLD_KEY_BYTES];
+  journal_old_key(key, old->row, old->id);
+  journal_value_begin(value);
+  append_u64(value, old->expires_ms);
+  append_u32(value, (uint32_t)old->origin.len);
+  buf_append_slice(value, old->origin);
+  buf_append_slice(value, old->payload);
+  struct slice rest = slice_of(value->data + CHECKSUM_BYTES, value->len - CHECKSUM_BYTES);
+  uint64_t sum = htole64(old_checksum(rest, slice_of(key, sizeof key)));
+  memcpy(value->data, &sum, sizeof sum);
+}
+
+int journal_read_old(struct slice key, struct slice value, struct journal_old *ret) {
+  struct reader reader = {.rest = value};
+  *ret = (struct journal_old){.row = 0};
+  if (key.len != JOURNAL_OLD_KEY_BYTES) return ERR_INVALID;
+  read_old_key(key.ptr, ret);
+  uint64_t sum = take_u64(&reader);
+  if (reader.is_short || sum != old_checksum(reader.rest, key)) return ERR_INVALID;
+  ret->expires_ms = take_u64(&reader);
+  uint32_t origin_len = take_u32(&reader);
+  ret->origin = take_text(&reader, origin_len);
+  ret->payload = take_text(&reader, reader.rest.len);
   return result_of(&reader);
 }

@@ -42,6 +42,22 @@ void journal_changes_remove(struct journal_changes *changes, enum journal_table 
       (struct journal_change){.table = table, .action = JOURNAL_REMOVE, .number = number};
 }
 
+void journal_changes_put_old(struct journal_changes *changes, const struct journal_old *old,
+                             struct slice value) {
+  journal_changes_put(changes, JOURNAL_OLD, old->row, value);
+  struct journal_change *change = &changes->items[changes->count - 1];
+  change->id = old->id;
+  change->expires_ms = old->expires_ms;
+}
+
+void journal_changes_remove_old(struct journal_changes *changes, const struct journal_old *old) {
+  *add(changes) = (struct journal_change){.table = JOURNAL_OLD,
+                                          .action = JOURNAL_REMOVE,
+                                          .number = old->row,
+                                          .id = old->id,
+                                          .expires_ms = old->expires_ms};
+}
+
 void journal_changes_cancel(struct journal_changes *changes, size_t n) {
   changes->items[n].action = JOURNAL_NOTHING;
 }

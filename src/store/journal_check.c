@@ -22,10 +22,8 @@ enum { META_MAGIC = 0xbeefc0deu, META_AT = 16, META_PAGE_SIZE_AT = 40, META_COMM
 
 const char *journal_table_name(enum journal_table table) {
   static const char *const names[JOURNAL_TABLE_COUNT] = {
-      [JOURNAL_META] = "meta",
-      [JOURNAL_BLOCKS] = "blocks",
-      [JOURNAL_TOPICS] = "topics",
-      [JOURNAL_KV] = "kv",
+      [JOURNAL_META] = "meta", [JOURNAL_BLOCKS] = "blocks", [JOURNAL_TOPICS] = "topics",
+      [JOURNAL_KV] = "kv",     [JOURNAL_OLD] = "old",       [JOURNAL_EXPIRIES] = "expiries",
   };
   return names[table];
 }
@@ -71,13 +69,6 @@ static void check_commits(int fd) {
   if (apart != 1 && !is_fresh) complain("the pages that describe the whole contradict each other");
 }
 
-static uint64_t number_of(const MDB_val *key) {
-  uint64_t number;
-  if (key->mv_size != sizeof number) complain("a number is damaged");
-  memcpy(&number, key->mv_data, sizeof number);
-  return number;
-}
-
 static void check_records(struct slice bytes) {
   struct journal_record record;
   int got;
@@ -85,11 +76,40 @@ static void check_records(struct slice bytes) {
   if (got < 0) complain("a record is damaged");
 }
 
-static void check_value(enum journal_table table, uint64_t number, const MDB_val *value) {
+static void check_numbered(enum journal_table table, const MDB_val *key, const MDB_val *value) {
+  uint64_t number;
   struct slice bytes;
+  if (key->mv_size != sizeof number) complain("a number is damaged");
+  memcpy(&number, key->mv_data, sizeof number);
   if (journal_value_open(slice_of(value->mv_data, value->mv_size), table, number, &bytes) < 0)
     complain("a checksum is wrong");
   if (table == JOURNAL_BLOCKS) check_records(bytes);
+}
+
+static void check_value(enum journal_table table, const MDB_val *key, const MDB_val *value) {
+  struct journal_old old;
+  struct slice name = slice_of(key->mv_data, key->mv_size);
+  if (table < JOURNAL_NUMBERED) {
+    check_numbered(table, key, value);
+  } else if (table == JOURNAL_EXPIRIES) {
+    if (journal_read_expiry_key(name, &old) < 0) complain("the time of an expiry is damaged");
+  } else if (journal_read_old(name, slice_of(value->mv_data, value->mv_size), &old) < 0) {
+    complain("a checksum is wrong");
+  }
+}
+
+/* The last key, for the order. */
+struct last_key {
+  char bytes[JOURNAL_EXPIRY_KEY_BYTES];
+  size_t len;
+};
+
+static void check_order(MDB_txn *txn, MDB_dbi dbi, struct last_key *last, const MDB_val *key) {
+  MDB_val before = {last->len, last->bytes};
+  if (key->mv_size > sizeof last->bytes) complain("a key is damaged");
+  if (last->len > 0 && mdb_cmp(txn, dbi, key, &before) <= 0) complain("the order is damaged");
+  memcpy(last->bytes, key->mv_data, key->mv_size);
+  last->len = key->mv_size;
 }
 
 static void check_table(MDB_txn *txn, enum journal_table table) {
@@ -97,17 +117,18 @@ static void check_table(MDB_txn *txn, enum journal_table table) {
   MDB_stat stat;
   MDB_cursor *cursor;
   MDB_val key, value;
-  uint64_t count = 0, last = 0;
-  int failed = mdb_dbi_open(txn, journal_table_name(table), MDB_INTEGERKEY, &dbi);
+  struct last_key last = {.len = 0};
+  uint64_t count = 0;
+  unsigned kind = table < JOURNAL_NUMBERED ? MDB_INTEGERKEY : 0;
+  int failed = mdb_dbi_open(txn, journal_table_name(table), kind, &dbi);
   if (failed == MDB_NOTFOUND) return; /* seen by whoever opens it */
   require(failed);
   require(mdb_stat(txn, dbi, &stat));
   require(mdb_cursor_open(txn, dbi, &cursor));
   while ((failed = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-    uint64_t number = number_of(&key);
-    if (count++ > 0 && number <= last) complain("the order is damaged");
-    last = number;
-    check_value(table, number, &value);
+    if (++count > stat.ms_entries) complain("there are more entries than there should be");
+    check_value(table, &key, &value);
+    check_order(txn, dbi, &last, &key);
   }
   if (failed != MDB_NOTFOUND) require(failed);
   if (count != stat.ms_entries) complain("entries are missing");
@@ -119,9 +140,13 @@ static void check_free_pages(MDB_txn *txn, size_t last_page) {
   enum { FREE_PAGES = 0 };
   MDB_cursor *cursor;
   MDB_val key, value;
+  MDB_stat stat;
   int failed;
+  size_t count = 0;
+  require(mdb_stat(txn, FREE_PAGES, &stat));
   require(mdb_cursor_open(txn, FREE_PAGES, &cursor));
   while ((failed = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    if (++count > stat.ms_entries) complain("the list of free pages is damaged");
     const size_t *pages = value.mv_data;
     size_t room = value.mv_size / sizeof *pages;
     if (room == 0 || pages[0] >= room) complain("the list of free pages is damaged");

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,28 +12,16 @@
 
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/err.h"
+#include "eventhub/base/log.h"
 #include "eventhub/base/mem.h"
 #include "eventhub/base/random.h"
 #include "eventhub/store/journal_check.h"
-#include "eventhub/store/journal_place.h"
+#include "eventhub/store/journal_file_parts.h"
 
 /* The map is address space, not memory; it doubles when the file has grown into it. */
 static const size_t map_first_bytes = (size_t)1 << 30;
 
-enum { PROBLEM_MAX = 160, META_NUMBER = 1, GENERATION_NUMBER = 2, MAIN_TABLES = 2 };
-
-struct journal_file {
-  struct journal_place place;
-  MDB_env *env; /* NULL: it could not be opened again after a failure */
-  MDB_dbi tables[JOURNAL_TABLE_COUNT];
-  size_t map_bytes;
-  size_t commit;    /* number of the last one that is known to stand */
-  bool is_doubtful; /* one more may stand that was given up */
-  struct journal_meta meta;
-  uint64_t generation;
-  struct journal_usage usage;
-  char problem[PROBLEM_MAX];
-};
+enum { META_NUMBER = 1, GENERATION_NUMBER = 2, MAIN_TABLES = 2 };
 
 /* ---- LMDB's environment ---- */
 
@@ -48,15 +35,16 @@ static int env_open(struct journal_file *file) {
   if (failed != 0) return failed;
   mdb_env_set_maxdbs(file->env, JOURNAL_TABLE_COUNT);
   mdb_env_set_mapsize(file->env, file->map_bytes);
-  failed = mdb_env_open(file->env, file->place.path.data, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+  unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | (file->is_shared ? 0 : MDB_NOLOCK);
+  failed = mdb_env_open(file->env, file->place.path.data, flags, 0600);
   if (failed != 0) env_close(file);
   return failed;
 }
 
 static int tables_open(struct journal_file *file, MDB_txn *txn, unsigned flags) {
   for (int table = 0; table < JOURNAL_TABLE_COUNT; table++) {
-    int failed =
-        mdb_dbi_open(txn, journal_table_name(table), MDB_INTEGERKEY | flags, &file->tables[table]);
+    unsigned kind = table < JOURNAL_NUMBERED ? MDB_INTEGERKEY : 0;
+    int failed = mdb_dbi_open(txn, journal_table_name(table), kind | flags, &file->tables[table]);
     if (failed != 0) return failed;
   }
   return 0;
@@ -68,15 +56,17 @@ static size_t last_commit(const struct journal_file *file) {
   return info.me_last_txnid;
 }
 
-/* The environment, and the tables that are there. */
+/* The environment anew, and the tables that are there. */
 static int reopen(struct journal_file *file) {
   MDB_txn *txn;
+  pthread_mutex_lock(&file->lock);
+  env_close(file);
   int failed = env_open(file);
-  if (failed != 0) return failed;
-  failed = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
+  if (failed == 0) failed = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
   if (failed == 0) failed = tables_open(file, txn, 0);
   if (failed == 0) failed = mdb_txn_commit(txn);
   if (failed != 0) env_close(file);
+  pthread_mutex_unlock(&file->lock);
   return failed;
 }
 
@@ -108,21 +98,41 @@ static void note_usage(struct journal_file *file, uint64_t pages_used) {
 
 /* ---- changes ---- */
 
-static MDB_val val_of(struct slice bytes) {
-  return (MDB_val){bytes.len, (void *)bytes.ptr};
+static int remove_key(MDB_txn *txn, MDB_dbi dbi, void *key, size_t len) {
+  int failed = mdb_del(txn, dbi, &(MDB_val){len, key}, NULL);
+  return failed == MDB_NOTFOUND ? 0 : failed;
+}
+
+/* With its expiry. */
+static int apply_old(const struct journal_file *file, MDB_txn *txn,
+                     const struct journal_changes *all, const struct journal_change *change) {
+  char key[JOURNAL_OLD_KEY_BYTES], expiry[JOURNAL_EXPIRY_KEY_BYTES];
+  const struct journal_old old = {
+      .row = change->number, .id = change->id, .expires_ms = change->expires_ms};
+  MDB_dbi messages = file->tables[JOURNAL_OLD], expiries = file->tables[JOURNAL_EXPIRIES];
+  int failed = 0;
+  journal_old_key(key, old.row, old.id);
+  journal_expiry_key(expiry, &old);
+  if (change->action == JOURNAL_REMOVE) {
+    if (old.expires_ms != 0) failed = remove_key(txn, expiries, expiry, sizeof expiry);
+    return failed != 0 ? failed : remove_key(txn, messages, key, sizeof key);
+  }
+  MDB_val nothing = {0, expiry},
+          value = journal_val(slice_of(all->bytes.data + change->at, change->len));
+  if (old.expires_ms != 0)
+    failed = mdb_put(txn, expiries, &(MDB_val){sizeof expiry, expiry}, &nothing, 0);
+  return failed != 0 ? failed : mdb_put(txn, messages, &(MDB_val){sizeof key, key}, &value, 0);
 }
 
 static int apply(const struct journal_file *file, MDB_txn *txn, const struct journal_changes *all,
                  const struct journal_change *change) {
+  if (change->table == JOURNAL_OLD) return apply_old(file, txn, all, change);
   MDB_dbi dbi = file->tables[change->table];
   uint64_t number = change->number;
   MDB_val key = {sizeof number, &number};
   if (change->action == JOURNAL_NOTHING) return 0;
-  if (change->action == JOURNAL_REMOVE) {
-    int failed = mdb_del(txn, dbi, &key, NULL);
-    return failed == MDB_NOTFOUND ? 0 : failed;
-  }
-  MDB_val value = val_of(slice_of(all->bytes.data + change->at, change->len));
+  if (change->action == JOURNAL_REMOVE) return remove_key(txn, dbi, &number, sizeof number);
+  MDB_val value = journal_val(slice_of(all->bytes.data + change->at, change->len));
   unsigned flags = change->table == JOURNAL_BLOCKS ? MDB_APPEND : 0;
   return mdb_put(txn, dbi, &key, &value, flags);
 }
@@ -181,7 +191,9 @@ static int write_growing(struct journal_file *file, const struct journal_changes
   for (;;) {
     int failed = write_once(file, changes);
     if (failed != MDB_MAP_FULL) return failed;
+    pthread_mutex_lock(&file->lock); /* nobody may be reading */
     failed = mdb_env_set_mapsize(file->env, file->map_bytes * 2);
+    pthread_mutex_unlock(&file->lock);
     if (failed != 0) return failed;
     file->map_bytes *= 2;
   }
@@ -217,7 +229,6 @@ static int note_problem(struct journal_file *file, int failed) {
 /* A commit has failed. Whether it stands after all says the file, where it can be opened again. */
 static int settle_failure(struct journal_file *file, int failed) {
   int err = note_problem(file, failed);
-  env_close(file);
   file->is_doubtful = true;
   if (reopen(file) != 0) return ERR_UNAVAILABLE;
   if (last_commit(file) == file->commit) return err;
@@ -253,13 +264,13 @@ struct journal_meta journal_file_meta(const struct journal_file *file) {
 
 /* ---- reading ---- */
 
-static int visit_all(MDB_cursor *cursor, enum journal_table table, journal_visit_fn *visit,
-                     void *context) {
-  MDB_val key, value;
+static int visit_all(MDB_cursor *cursor, enum journal_table table, uint64_t first,
+                     journal_visit_fn *visit, void *context) {
+  MDB_val key = {sizeof first, &first}, value;
   struct slice bytes;
   uint64_t number;
-  int failed;
-  while ((failed = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+  int failed = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+  for (; failed == 0; failed = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
     memcpy(&number, key.mv_data, sizeof number);
     if (journal_value_open(slice_of(value.mv_data, value.mv_size), table, number, &bytes) < 0)
       return ERR_INVALID;
@@ -269,22 +280,22 @@ static int visit_all(MDB_cursor *cursor, enum journal_table table, journal_visit
   return failed == MDB_NOTFOUND ? 0 : ERR_INVALID;
 }
 
-int journal_file_walk(struct journal_file *file, enum journal_table table, journal_visit_fn *visit,
-                      void *context) {
+int journal_file_walk(struct journal_file *file, enum journal_table table, uint64_t first,
+                      journal_visit_fn *visit, void *context) {
   MDB_txn *txn;
   MDB_cursor *cursor;
   if (mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn) != 0) return ERR_SYSTEM;
   int err = ERR_SYSTEM;
   if (mdb_cursor_open(txn, file->tables[table], &cursor) == 0) {
-    err = visit_all(cursor, table, visit, context);
+    err = visit_all(cursor, table, first, visit, context);
     mdb_cursor_close(cursor);
   }
   mdb_txn_abort(txn);
   return err;
 }
 
-int journal_file_rest(struct journal_file *file) {
-  env_close(file);
+int journal_file_rest(struct journal_file *file, bool is_shared) {
+  file->is_shared = is_shared;
   return reopen(file) == 0 ? 0 : ERR_SYSTEM;
 }
 
@@ -389,37 +400,73 @@ static int fill_new(struct journal_file *file, const char *directory,
   return 0;
 }
 
+/* Also of a file that has them in an older format: those of format 1 are there in all of them. */
+static int read_description(struct journal_file *file, struct buf *why) {
+  MDB_txn *txn;
+  int failed = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
+  if (failed != 0) return refuse_lmdb(file, why, "cannot be read", failed);
+  for (int table = 0; table < JOURNAL_NUMBERED && failed == 0; table++)
+    failed = mdb_dbi_open(txn, journal_table_name(table), MDB_INTEGERKEY, &file->tables[table]);
+  if (failed != 0) {
+    mdb_txn_abort(txn);
+    return refuse(file, why, "is a database of another program: ",
+                  "name an empty directory or one that eventhub has made");
+  }
+  mdb_txn_commit(txn);
+  if (journal_file_walk(file, JOURNAL_META, 0, read_meta, file) < 0)
+    return refuse_damaged(file, why, "its description cannot be read");
+  return 0;
+}
+
 static int open_tables(struct journal_file *file, struct buf *why) {
   MDB_txn *txn;
   int failed = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
   if (failed != 0) return refuse_lmdb(file, why, "cannot be read", failed);
   failed = tables_open(file, txn, 0);
-  if (failed == 0) {
-    note_usage(file, pages_in_use(file, txn));
-    mdb_txn_commit(txn);
-    return 0;
+  if (failed != 0) {
+    mdb_txn_abort(txn);
+    return refuse_damaged(file, why, "a table is missing");
   }
-  mdb_txn_abort(txn);
-  return refuse(file, why, "is a database of another program: ",
-                "name an empty directory or one that eventhub has made");
+  note_usage(file, pages_in_use(file, txn));
+  mdb_txn_commit(txn);
+  return 0;
 }
 
 static int check_format(const struct journal_file *file, struct buf *why) {
-  if (file->meta.format == JOURNAL_FORMAT) return 0;
+  if (file->meta.format != 0 && file->meta.format <= JOURNAL_FORMAT) return 0;
   if (file->meta.format == 0) return refuse_damaged(file, why, "it does not say its format");
   AUTO(buf) struct buf what = BUF_INIT;
-  buf_printf(&what,
-             "was written by a newer version (format %u, this one reads %d): ", file->meta.format,
-             JOURNAL_FORMAT);
+  buf_printf(&what, "was written by a newer version (format %u, this one reads up to %d): ",
+             file->meta.format, JOURNAL_FORMAT);
   return refuse(file, why, what.data, "use that version, or another directory");
 }
 
+/* Makes the tables that an older format does not have, and writes its rows anew: all or nothing,
+ * but for empty tables. */
+static int upgrade(struct journal_file *file, struct buf *why) {
+  MDB_txn *txn;
+  uint32_t format = file->meta.format;
+  int failed = mdb_txn_begin(file->env, NULL, 0, &txn);
+  if (failed != 0) return refuse_lmdb(file, why, "cannot be upgraded", failed);
+  failed = tables_open(file, txn, MDB_CREATE);
+  if (failed == 0) {
+    failed = mdb_txn_commit(txn);
+  } else {
+    mdb_txn_abort(txn);
+  }
+  if (failed != 0) return refuse_lmdb(file, why, "cannot be upgraded", failed);
+  file->commit = last_commit(file);
+  if (journal_upgrade(file) < 0) return refuse(file, why, "cannot be upgraded: ", file->problem);
+  log_info("journal upgraded", LOG_STR("file", file->place.path.data), LOG_UINT("from", format),
+           LOG_UINT("to", JOURNAL_FORMAT));
+  return 0;
+}
+
 static int open_filled(struct journal_file *file, struct buf *why) {
-  int err = open_tables(file, why);
-  if (err < 0) return err;
-  if (journal_file_walk(file, JOURNAL_META, read_meta, file) < 0)
-    return refuse_damaged(file, why, "its description cannot be read");
-  return check_format(file, why);
+  int err = read_description(file, why);
+  if (err == 0) err = check_format(file, why);
+  if (err == 0 && file->meta.format < JOURNAL_FORMAT) err = upgrade(file, why);
+  return err == 0 ? open_tables(file, why) : err;
 }
 
 static int open_env(struct journal_file *file, const char *directory,
@@ -438,6 +485,7 @@ int journal_file_open(const char *directory, const struct journal_meta *fresh,
   struct journal_file *file = x_calloc(1, sizeof *file);
   *ret = NULL;
   file->map_bytes = map_first_bytes;
+  pthread_mutex_init(&file->lock, NULL);
   int err = journal_place_open(&file->place, directory, why);
   if (err == 0 && !file->place.is_empty) err = check(file, why);
   if (err == 0) err = open_env(file, directory, fresh, why);
@@ -447,6 +495,7 @@ int journal_file_open(const char *directory, const struct journal_meta *fresh,
   }
   env_close(file);
   journal_place_undo(&file->place, directory);
+  pthread_mutex_destroy(&file->lock);
   free(file);
   return err;
 }
@@ -455,5 +504,6 @@ void journal_file_close(struct journal_file *file) {
   if (file == NULL) return;
   env_close(file);
   journal_place_close(&file->place);
+  pthread_mutex_destroy(&file->lock);
   free(file);
 }

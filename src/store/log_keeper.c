@@ -5,6 +5,7 @@
 
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/store/log_old.h"
 #include "eventhub/store/log_topic.h"
 
 void log_keeper_init(struct log_keeper *keeper, struct journal *journal) {
@@ -44,10 +45,14 @@ static struct log_topic *topic_of(struct list *link) {
   return container_of(link, struct log_topic, dirty);
 }
 
-static void put_topic(struct log_keeper *keeper, struct log_topic *topic) {
+void log_keeper_put(struct log_keeper *keeper, struct log_topic *topic) {
   if (topic->row == 0) topic->row = journal_new_row(keeper->journal);
-  const struct journal_topic row = {
+  struct journal_topic row = {
       .name = log_topic_name(topic), .last = topic->last, .dropped = topic->dropped};
+  if (topic->old != NULL) {
+    row.old_count = topic->old->count;
+    row.old_last = topic->old->last;
+  }
   journal_put_topic(keeper->journal, topic->row, &row);
 }
 
@@ -56,7 +61,7 @@ static void put_topic(struct log_keeper *keeper, struct log_topic *topic) {
 static uint64_t put_topics(struct log_keeper *keeper, size_t max) {
   LIST_FOREACH (link, &keeper->dirty) {
     if (keeper->tidied_topics == max) return topic_of(link)->dirty_stamp;
-    put_topic(keeper, topic_of(link));
+    log_keeper_put(keeper, topic_of(link));
     keeper->tidied_topics++;
   }
   return UINT64_MAX;

@@ -6,6 +6,7 @@
 
 #include "eventhub/base/mem.h"
 #include "eventhub/store/log_keeper.h"
+#include "eventhub/store/log_old.h"
 
 static bool is_none(struct message_id id) {
   return id.ms == 0 && id.seq == 0;
@@ -42,6 +43,7 @@ void log_topic_free(struct log_topic *topic) {
   for (uint32_t i = 0; i < log_topic_count(topic); i++)
     message_unref(log_topic_at(topic, i)->message);
   log_ring_done(&topic->ring);
+  log_old_free(topic->old);
   free(topic);
 }
 
@@ -64,6 +66,7 @@ static bool is_same(struct message_id one, struct message_id other) {
 
 bool log_topic_has_given(const struct log_topic *topic, struct message_id id) {
   if (is_none(id)) return false;
+  if (topic->old != NULL && is_same(id, topic->old->last)) return true;
   if (is_same(id, topic->last) || is_same(id, topic->dropped)) return true;
   uint32_t after = log_topic_after(topic, id);
   return after > 0 && is_same(id, id_at(topic, after - 1));

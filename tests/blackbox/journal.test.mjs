@@ -1,9 +1,11 @@
 // DATA_DIR: what is acknowledged is there after any end of the process, and nothing comes twice.
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { Daemon, onlyEmbedded, runDaemon } from './lib/daemon.mjs';
 import { runToEnd } from './lib/process.mjs';
 import { Client, assertIncreasing, compareIds } from './lib/rpc.mjs';
@@ -161,13 +163,118 @@ describe('a store on disk', onlyEmbedded('Redis keeps it all by itself'), () => 
   });
 });
 
+describe('a history longer than memory', onlyEmbedded('Redis has a memory of its own'), () => {
+  const MEMORY = 1 * MB;
+  const env = { DEFAULT_CACHE_TTL: String(HOUR_S), MAX_CACHE_LENGTH: '0', MAX_CACHE_MEMORY: String(MEMORY), MAX_SEND_QUEUE: String(64 * MB), MAX_CACHE_REQUEST_LIMIT: '100000' };
+  const inMemory = (daemon) => daemon.metric('eventlog_bytes');
+
+  for (const durability of ['commit', 'relaxed']) {
+    test(`is read back from the disk: ${durability}`, async () => {
+      const directory = newDirectory();
+      const settings = { ...env, DURABILITY: durability };
+      const ids = [];
+      const assertHistory = async (client) => {
+        const all = await everything(client, 'long/+');
+        assert.deepEqual(all.items.map(({ id }) => id), [...ids].sort(compareIds));
+        for (const n of [0, 1, 700, 3999, ids.length - 2]) {
+          const topic = `long/${n % 3}`;
+          const { items, recovered } = await client.eventlog(topic, { sinceEventId: ids[n], limit: 100_000 });
+          assert.equal(recovered, true);
+          assert.deepEqual(items.map(({ id }) => id), ids.filter((id, i) => i > n && i % 3 === n % 3));
+        }
+        const part = await client.eventlog('long/1', { since: 1, limit: 5 });
+        assert.deepEqual(part.items.map(({ id }) => id), ids.filter((_, i) => i % 3 === 1).slice(-5));
+      };
+      await withJournal(directory, settings, async (client, daemon) => {
+        for (let part = 0; part < 50; part++) {
+          const publish = (_, i) => client.publish(`long/${(part * 100 + i) % 3}`, { n: part * 100 + i, fill: 'x'.repeat(600) });
+          ids.push(...(await Promise.all(Array.from({ length: 100 }, publish))));
+          if (part % 10 === 3) await assertHistoryOfOne(client, ids);
+        }
+        await eventually(async () => (await inMemory(daemon)) < MEMORY, 'memory to shrink');
+        assert.ok((await daemon.metric('eventlog_disk_messages')) > 3000);
+        assert.equal(await daemon.metric('eventlog_messages'), ids.length);
+        await assertHistory(client);
+      });
+      await withJournal(directory, settings, async (client, daemon) => {
+        assert.ok((await inMemory(daemon)) < MEMORY);
+        assert.equal(await daemon.metric('eventlog_messages'), ids.length);
+        await assertHistory(client);
+        const subscriber = await Client.connect(daemon);
+        const joined = await subscriber.subscribe('long/2', { sinceEventId: ids[2], limit: 100_000 });
+        ids.push(await client.publish('long/2', 'live'));
+        assert.ok(joined !== undefined);
+        subscriber.drop();
+      });
+    });
+  }
+
+  const assertHistoryOfOne = async (client, ids) => {
+    const { items } = await everything(client, 'long/0');
+    assert.deepEqual(items.map(({ id }) => id), ids.filter((_, i) => i % 3 === 0));
+  };
+
+  test('keeps to MAX_CACHE_LENGTH, and to the time to live', async () => {
+    const directory = newDirectory();
+    await withJournal(directory, { ...env, MAX_CACHE_LENGTH: '100', MAX_CACHE_MEMORY: '20000' }, async (client, daemon) => {
+      const ids = [];
+      for (let i = 0; i < 250; i++) {
+        ids.push(await client.publish('t', { i, fill: 'x'.repeat(300) }));
+        if (i % 50 === 49) {
+          await eventually(async () => (await inMemory(daemon)) < 20_000, 'memory to shrink');
+          const { items, recovered } = await everything(client, 't');
+          assert.deepEqual(items.map(({ id }) => id), ids.slice(-100));
+          assert.equal(recovered, i < 100);
+        }
+      }
+      assert.equal((await client.eventlog('t', { sinceEventId: ids[160] })).recovered, true);
+      assert.equal((await client.eventlog('t', { sinceEventId: ids[20] })).recovered, false);
+      for (let i = 0; i < 90; i++) client.notify('publish', { topic: 'short', message: 'x'.repeat(300), ttl: 3 });
+      assert.equal((await everything(client, 'short')).items.length, 90);
+      await eventually(async () => (await daemon.metric('eventlog_messages')) < 110, 'the short ones to go', 15_000);
+      await eventually(async () => (await daemon.metric('eventlog_messages')) === 100, 'what is too much to go');
+      assert.equal((await everything(client, 'short')).items.length, 0);
+    });
+  });
+});
+
+describe('a file of an older version', onlyEmbedded('it is about the file'), () => {
+  const FIXTURE = new URL('fixtures/journal-format-1/', import.meta.url);
+
+  test('is upgraded, with what its log has', async () => {
+    const directory = newDirectory();
+    mkdirSync(directory);
+    for (const name of [FILE, LOG]) writeFileSync(join(directory, name), gunzipSync(readFileSync(new URL(`${name}.gz`, FIXTURE))));
+    const messages = JSON.parse(readFileSync(new URL('messages.json', FIXTURE), 'utf8'));
+    for (const memory of ['1', '0']) {
+      await withJournal(directory, { MAX_CACHE_LENGTH: '20', MAX_CACHE_MEMORY: memory }, async (client, daemon) => {
+        if (memory === '1') assert.match(daemon.stderr, /journal upgraded.*from=1 to=2/);
+        else assert.doesNotMatch(daemon.stderr, /upgraded/);
+        assert.deepEqual((await everything(client)).items, messages);
+        assert.equal((await client.result('get', { key: 'greeting' })).value, 'hello');
+        assert.equal((await client.result('get', { key: 'late' })).value, 'in the log');
+        assert.match((await client.error('get', { key: 'gone' })).data, /not found/);
+        const first = messages.find(({ topic }) => topic === 'news/sport').id;
+        assert.equal((await client.eventlog('news/sport', { sinceEventId: first })).recovered, true);
+        assert.equal((await client.eventlog('news/sport', { sinceEventId: '1795749463000-0' })).recovered, false);
+      }, { signal: 'SIGKILL' });
+    }
+  });
+});
+
 describe('SIGKILL at random moments', onlyEmbedded('it is about the file'), () => {
   const ROUNDS = Number(process.env.EVENTHUB_TEST_KILLS || (isSanitized ? 30 : 200));
   const LANES = 16;
 
-  test(`${ROUNDS} times: every acknowledged message once, nothing that was refused`, async (t) => {
+  const kinds = [
+    { name: `${ROUNDS} times`, rounds: ROUNDS, lifetimeMs: 40, memory: '0' },
+    // Long enough for messages to leave memory, and in the middle of that.
+    { name: 'with little memory', rounds: Math.ceil(ROUNDS / 20), lifetimeMs: 2500, memory: '50000' },
+  ];
+  for (const kind of kinds) test(`${kind.name}: every acknowledged message once, nothing that was refused`, async (t) => {
+    const rounds = kind.rounds;
     const directory = newDirectory();
-    const env = { DEFAULT_CACHE_TTL: String(HOUR_S), MAX_CACHE_LENGTH: '0', MAX_SEND_QUEUE: String(512 * MB), MAX_CACHE_REQUEST_LIMIT: '1000000' };
+    const env = { DEFAULT_CACHE_TTL: String(HOUR_S), MAX_CACHE_LENGTH: '0', MAX_CACHE_MEMORY: kind.memory, MAX_SEND_QUEUE: String(512 * MB), MAX_CACHE_REQUEST_LIMIT: '1000000' };
     const acknowledged = new Map(); // message -> id
     let sent = 0;
 
@@ -193,14 +300,14 @@ describe('SIGKILL at random moments', onlyEmbedded('it is about the file'), () =
     };
 
     const runOnce = async (client, round) => {
-      if (round % 20 === 0 || round === ROUNDS) await check(client);
-      if (round === ROUNDS) return [];
+      if (round % 20 === 0 || round === rounds || rounds < 20) await check(client);
+      if (round === rounds) return [];
       const lanes = Array.from({ length: LANES }, (_, lane) => publishUntilTheEnd(client, lane));
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * kind.lifetimeMs));
       return lanes;
     };
 
-    for (let round = 0; round <= ROUNDS; round++) {
+    for (let round = 0; round <= rounds; round++) {
       const daemon = await newDaemon(directory, env).start();
       let lanes = [];
       try {
@@ -212,7 +319,7 @@ describe('SIGKILL at random moments', onlyEmbedded('it is about the file'), () =
       await Promise.all(lanes);
     }
     t.diagnostic(`${acknowledged.size} of ${sent} messages were acknowledged`);
-    assert.ok(acknowledged.size > ROUNDS, 'something was published');
+    assert.ok(acknowledged.size > rounds, 'something was published');
   });
 });
 
@@ -253,6 +360,53 @@ describe('a full disk', onlyEmbedded('it is about the file'), () => {
       const { items } = await everything(client, 'f');
       assert.deepEqual(items.map(({ id }) => id), acknowledged);
     });
+  });
+});
+
+// A file system of four megabytes, where one can be mounted. What is in the log has to fit into the
+// file before the log can be used again, so three of them come back.
+describe('a file system that is full', onlyEmbedded('it is about the file'), () => {
+  const mountSmall = (directory) => {
+    mkdirSync(directory);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', directory], { stdio: 'ignore' });
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+  test('refuses with the reason, loses nothing, and recovers when there is room again', async (t) => {
+    const directory = newDirectory();
+    if (!mountSmall(directory)) return t.skip('nothing can be mounted here');
+    try {
+      const ballast = join(directory, 'eventhub.ballast');
+      writeFileSync(ballast, Buffer.alloc(3 * MB));
+      const acknowledged = [];
+      let refusals = 0;
+      const publish = async (client, i) => {
+        const { result, error } = await client.call('publish', { topic: 'f', message: { i, fill: 'x'.repeat(10_000) } });
+        if (result) return acknowledged.push(result.id);
+        refusals++;
+        assert.equal(error.code, -32603);
+        return assert.match(error.data, /disk is full.*no effect/);
+      };
+      await withJournal(directory, { DEFAULT_CACHE_TTL: String(HOUR_S) }, async (client, daemon) => {
+        for (let i = 0; refusals < 3 && i < 500; i++) await publish(client, i);
+        assert.equal(refusals, 3);
+        await daemon.readiness(503);
+        assert.equal((await everything(client, 'f')).items.length, acknowledged.length, 'reading goes on');
+        rmSync(ballast);
+        await daemon.readiness(200);
+        for (let i = 1000; i < 1005; i++) await publish(client, i);
+        assert.equal(refusals, 3);
+      }, { signal: 'SIGKILL' });
+      await withJournal(directory, {}, async (client) => {
+        assert.deepEqual((await everything(client, 'f')).items.map(({ id }) => id), acknowledged);
+      });
+    } finally {
+      execFileSync('umount', [directory]);
+    }
   });
 });
 

@@ -51,12 +51,28 @@ static void check_rows(struct slice bytes) {
   if (journal_read_meta(bytes, &meta) == 0) assert(bytes.len >= sizeof meta.format);
 }
 
+static void check_old(struct slice bytes) {
+  struct journal_old old;
+  char key[JOURNAL_OLD_KEY_BYTES], expiry[JOURNAL_EXPIRY_KEY_BYTES];
+  AUTO(buf) struct buf again = BUF_INIT;
+  journal_old_key(key, 1, (struct message_id){2, 3});
+  if (journal_read_old(slice_of(key, sizeof key), bytes, &old) == 0) {
+    journal_append_old(&again, &old);
+    assert(slice_equal(buf_slice(&again), bytes));
+  }
+  if (journal_read_expiry_key(bytes, &old) == 0) {
+    journal_expiry_key(expiry, &old);
+    assert(slice_equal(slice_of(expiry, sizeof expiry), bytes));
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct slice bytes = slice_of((const char *)data, size), rest;
   check_records(bytes);
   check_rows(bytes);
+  check_old(bytes);
   if (journal_value_open(bytes, JOURNAL_BLOCKS, 1, &rest) == 0) check_records(rest);
   return 0;
 }

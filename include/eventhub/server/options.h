@@ -72,6 +72,7 @@ struct options {
   enum option_durability durability;
   bool enable_cache;
   uint64_t max_cache_length; /* 0 = no limit */
+  uint64_t max_cache_memory; /* bytes; 0 = no limit */
   uint64_t max_cache_request_limit;
   uint64_t default_cache_ttl_s;
   bool enable_kvstore;

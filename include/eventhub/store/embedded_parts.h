@@ -73,6 +73,12 @@ void embedded_add_del(struct embedded *embedded, const struct store_kv *kv);
 /* The same for what memory has lost; false: there was nothing. embedded_tidied, behind it. */
 bool embedded_tidy(struct embedded *embedded, size_t max_work);
 void embedded_tidied(struct embedded *embedded);
+/* What memory has above its limit goes to the disk only; what is there and has expired, or is too
+ * much, goes for good: a step of that, added to the open set. To be called where nothing else has
+ * been added since the last commit. */
+void embedded_step_old(struct embedded *embedded);
+/* Would another step have something to do? */
+bool embedded_has_old_work(const struct embedded *embedded);
 /* For the metric. */
 void embedded_count_blocks(struct embedded *embedded);
 /* Notes how a write went: trouble, readiness, metrics, a line in the log where that changes.

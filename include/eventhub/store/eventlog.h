@@ -2,7 +2,8 @@
 #define EVENTHUB_STORE_EVENTLOG_H
 
 /*
- * The eventlog: every topic's newest messages, in memory. It gives out ids, keeps, trims and
+ * The eventlog: every topic's newest messages, in memory; with a journal older ones on its disk
+ * (log_old.h). It gives out ids, keeps, trims and
  * expires; reading is log_read.h. Single-threaded, and it has no clock: time is an argument.
  *
  * A topic that has lost all its messages stays as a small memory of its last and its dropped id.
@@ -27,6 +28,7 @@
 #include "eventhub/store/journal.h"
 #include "eventhub/store/log_index.h"
 #include "eventhub/store/log_keeper.h"
+#include "eventhub/store/log_old.h"
 #include "eventhub/store/log_topic.h"
 #include "eventhub/store/store_metrics.h"
 #include "eventhub/topic/message.h"
@@ -58,6 +60,7 @@ struct eventlog {
   struct log_memory ahead; /* those whose last id was ahead of the clock when they came in */
   struct message_id floor, forgotten;
   struct log_keeper keeper;
+  struct log_old old;
 };
 
 /* The metrics outlive it. */

@@ -54,8 +54,11 @@ struct journal_loader {
   bool (*on_message)(void *context, uint64_t block, const struct journal_message *message);
   void (*on_state)(void *context, const struct journal_state *state);
   void (*on_pair)(void *context, uint64_t row, const struct journal_pair *pair);
+  /* Now and then between messages, and behind the last: what has come may be moved to the old ones
+   * and flushed. 0 or an error, which ends the loading. */
+  int (*on_pause)(void *context);
 };
-/* Once, before anything else. 0 or ERR_INVALID. */
+/* Once, before anything else. 0, ERR_INVALID or ERR_SYSTEM. */
 int journal_load(struct journal *journal, const struct journal_loader *loader, void *context);
 
 /* Adds to the open set; the answer is the block that the message will be in. */
@@ -66,6 +69,10 @@ void journal_put_topic(struct journal *journal, uint64_t row, const struct journ
 void journal_remove_topic(struct journal *journal, uint64_t row);
 void journal_put_pair(struct journal *journal, uint64_t row, const struct journal_pair *pair);
 void journal_remove_pair(struct journal *journal, uint64_t row);
+/* Messages that leave memory, and such that are not wanted any more: row, id and expires_ms count.
+ */
+void journal_put_old(struct journal *journal, uint64_t row, const struct message *message);
+void journal_remove_old(struct journal *journal, const struct journal_old *old);
 size_t journal_open_bytes(const struct journal *journal);
 
 /* The newest mark of log_keeper.h: blocks that die from now on wait for it. */
@@ -84,6 +91,17 @@ int journal_commit(struct journal *journal, const struct journal_state *state);
 void journal_keep(struct journal *journal, const struct journal_state *state);
 /* Writes the open set to the file; the log begins anew. Where that fails the set stays open. */
 int journal_flush(struct journal *journal);
+
+/* The number of the open set; and whether the one with that number is in the file. */
+uint64_t journal_open_set(const struct journal *journal);
+bool journal_has_written(const struct journal *journal, uint64_t set);
+
+/* The blocks that are in the file, from that number on, as journal_file_walk does. Not while a set
+ * is sealed. */
+int journal_walk_blocks(struct journal *journal, uint64_t first, journal_visit_fn *visit,
+                        void *context);
+/* For readers of old messages (journal_old.h). */
+struct journal_file *journal_file(struct journal *journal);
 
 /* The other way: closes the open set, which waits for journal_write. Not while the last one waits,
  * nor where there is nothing to write. */

@@ -9,6 +9,11 @@
  *   topics   checksum | what is left of a topic beside its messages
  *   kv       checksum | expiry | key | value
  *   meta     checksum | what holds for the whole directory
+ *   old      checksum | expiry | origin | payload    a message that has left memory
+ *   expiries nothing
+ *
+ * The last two are named by more than one number, so that they lie in order: the messages of a
+ * topic by its row and their id, expiries by their time and by whose they are.
  *
  * A block is small enough for two of them to share a page, unless it is one message alone that is
  * not. Numbers are little-endian. Pure functions of their arguments; what is read points into the
@@ -28,10 +33,16 @@ enum journal_table {
   JOURNAL_BLOCKS,
   JOURNAL_TOPICS,
   JOURNAL_KV,
+  JOURNAL_NUMBERED, /* all before have one number */
+  JOURNAL_OLD = JOURNAL_NUMBERED,
+  JOURNAL_EXPIRIES,
   JOURNAL_TABLE_COUNT
 };
 
-enum { JOURNAL_BLOCK_MAX = 2016, JOURNAL_FORMAT = 1 };
+/* Formats, since when there is what:
+ *   1   meta, blocks, topics, kv
+ *   2   old, expiries; rows of topics say what of them is there */
+enum { JOURNAL_BLOCK_MAX = 2016, JOURNAL_FORMAT = 2 };
 
 /* What ids go on from, with each commit (eventlog.h). */
 struct journal_state {
@@ -58,6 +69,16 @@ struct journal_record {
 struct journal_topic {
   struct slice name;
   struct message_id last, dropped;
+  uint64_t old_count;         /* messages in the table of old ones ... */
+  struct message_id old_last; /* ... up to this one; those behind are in blocks */
+};
+
+/* A message in the table of old ones. */
+struct journal_old {
+  uint64_t row; /* of its topic */
+  struct message_id id;
+  uint64_t expires_ms; /* 0 = never */
+  struct slice origin, payload;
 };
 
 struct journal_pair {
@@ -87,12 +108,26 @@ int journal_next_record(struct slice *rest, struct journal_record *ret);
 
 void journal_append_topic(struct buf *value, const struct journal_topic *topic);
 int journal_read_topic(struct slice bytes, struct journal_topic *ret);
+/* The same of format 1. */
+int journal_read_topic_1(struct slice bytes, struct journal_topic *ret);
 void journal_append_pair(struct buf *value, const struct journal_pair *pair);
 int journal_read_pair(struct slice bytes, struct journal_pair *ret);
 void journal_append_meta(struct buf *value, const struct journal_meta *meta);
-/* Reads the format of any version, the rest where the format is known. */
+/* Reads the format of any version, the rest where the format is known: this one and those before.
+ */
 int journal_read_meta(struct slice bytes, struct journal_meta *ret);
 void journal_append_generation(struct buf *value, uint64_t generation);
 int journal_read_generation(struct slice bytes, uint64_t *ret);
+
+enum { JOURNAL_OLD_KEY_BYTES = 24, JOURNAL_EXPIRY_KEY_BYTES = 32 };
+
+/* Whole values, sealed, and their keys: of `old`, row and id count. */
+void journal_append_old(struct buf *value, const struct journal_old *old);
+/* ERR_INVALID: damaged. */
+int journal_read_old(struct slice key, struct slice value, struct journal_old *ret);
+void journal_old_key(char out[JOURNAL_OLD_KEY_BYTES], uint64_t row, struct message_id id);
+void journal_expiry_key(char out[JOURNAL_EXPIRY_KEY_BYTES], const struct journal_old *old);
+/* Row, id and expires_ms of what expires then. */
+int journal_read_expiry_key(struct slice key, struct journal_old *ret);
 
 #endif

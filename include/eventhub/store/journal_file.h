@@ -10,7 +10,7 @@
  * anywhere. So the whole file is looked through once before it is used, by a child process, whose
  * end of whatever kind tells.
  *
- * Not locked: one thread at a time.
+ * One thread at a time, unless journal_file_rest has made it shared.
  */
 
 #include <stdbool.h>
@@ -30,8 +30,10 @@ enum journal_action { JOURNAL_PUT, JOURNAL_REMOVE, JOURNAL_NOTHING };
 struct journal_change {
   enum journal_table table;
   enum journal_action action;
-  uint64_t number;
-  size_t at, len; /* in the bytes of all changes; sealed */
+  uint64_t number; /* of JOURNAL_OLD: the row */
+  struct message_id id;
+  uint64_t expires_ms; /* 0 = never */
+  size_t at, len;      /* in the bytes of all changes; sealed */
 };
 
 struct journal_changes {
@@ -49,6 +51,11 @@ void journal_changes_put(struct journal_changes *changes, enum journal_table tab
                          struct slice value);
 void journal_changes_remove(struct journal_changes *changes, enum journal_table table,
                             uint64_t number);
+
+/* Of the old messages, with their expiries; only row, id and expires_ms of one to be removed. */
+void journal_changes_put_old(struct journal_changes *changes, const struct journal_old *old,
+                             struct slice value);
+void journal_changes_remove_old(struct journal_changes *changes, const struct journal_old *old);
 
 /* Takes the n-th back. */
 void journal_changes_cancel(struct journal_changes *changes, size_t n);
@@ -68,14 +75,16 @@ void journal_file_close(struct journal_file *file);
 struct journal_meta journal_file_meta(const struct journal_file *file);
 uint64_t journal_file_generation(const struct journal_file *file);
 
-/* Calls `visit` for every value of the table, checked and without its checksum, by number. What it
- * returns other than 0 ends the walk and is returned; ERR_INVALID where a value is damaged. */
+/* Calls `visit` for the values of a numbered table from the number on, checked and without their
+ * checksums. What it returns other than 0 ends the walk and is returned; ERR_INVALID where a value
+ * is damaged. */
 typedef int journal_visit_fn(void *context, uint64_t number, struct slice bytes);
-int journal_file_walk(struct journal_file *file, enum journal_table table, journal_visit_fn *visit,
-                      void *context);
+int journal_file_walk(struct journal_file *file, enum journal_table table, uint64_t first,
+                      journal_visit_fn *visit, void *context);
 
-/* Gives back the memory that reading has mapped. 0 or ERR_SYSTEM. */
-int journal_file_rest(struct journal_file *file);
+/* Gives back the memory that reading has mapped. Shared: from now on one thread may read while
+ * another writes. 0 or ERR_SYSTEM. */
+int journal_file_rest(struct journal_file *file, bool is_shared);
 
 /* Writes all changes. Errors leave the file as it was, and journal_file_problem says what is wrong:
  *   ERR_FULL         no space is left on the device, or a limit of it is reached

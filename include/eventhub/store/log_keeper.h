@@ -38,6 +38,8 @@ void log_keeper_done(struct log_keeper *keeper);
 void log_keeper_lost(struct log_keeper *keeper, struct log_topic *topic, uint64_t block);
 /* The topic's row is behind for another reason. */
 void log_keeper_fell_behind(struct log_keeper *keeper, struct log_topic *topic);
+/* Adds the topic's row to the open set, as it is now. */
+void log_keeper_put(struct log_keeper *keeper, struct log_topic *topic);
 /* The topic is going to be freed. */
 void log_keeper_forgot(struct log_keeper *keeper, struct log_topic *topic);
 

@@ -20,6 +20,7 @@
 
 struct log_keeper;
 struct log_memory;
+struct log_old_topic;
 
 struct log_topic {
   struct map_node node;      /* eventlog.topics */
@@ -29,6 +30,7 @@ struct log_topic {
   struct message_id last;    /* every further id is above */
   struct message_id dropped; /* nothing is missing above; 0-0 = nothing was ever dropped */
   struct log_ring ring;
+  struct log_old_topic *old; /* what it has on the disk only; NULL = nothing */
   uint64_t scan_earliest_ms; /* of what the running scan has kept */
   struct list dirty;         /* log_keeper: its row is behind */
   uint64_t dirty_stamp;      /* ... since */

@@ -177,6 +177,8 @@ struct store_config {
   bool log_enabled;
   bool kv_enabled;
   uint32_t max_log_length; /* messages per topic; 0 = no limit */
+  uint64_t max_log_memory; /* with data_dir: bytes of messages, others are on the disk only; 0 = no
+                              limit */
   uint64_t default_ttl_ms; /* of messages; 0 = they never expire */
   const char *data_dir;    /* where all of it lasts; NULL or "" = in memory only */
   bool is_relaxed;         /* what comes is answered before it is on the disk */

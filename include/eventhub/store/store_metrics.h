@@ -21,6 +21,7 @@
   X(log_trimmed,        counter, "Messages of the eventlog that were trimmed") \
   X(log_messages,       gauge,   "Messages in the eventlog") \
   X(log_bytes,          gauge,   "Bytes of messages in the eventlog") \
+  X(log_disk_messages,  gauge,   "Messages of the eventlog on the disk only") \
   X(log_topics,         gauge,   "Topics that have messages in the eventlog") \
   X(log_remembered,     gauge,   "Topics without messages whose last id is remembered") \
   X(kv_keys,            gauge,   "Keys in the key/value store") \

@@ -236,8 +236,15 @@ static struct message_id live_a_while(struct world *world) {
   return point;
 }
 
+enum { LITTLE_MEMORY = 8192 };
+
 static const struct store_config limited = {.log_enabled = true, .max_log_length = 40},
-                                 unlimited = {.log_enabled = true}, without_log;
+                                 unlimited = {.log_enabled = true},
+                                 small = {.log_enabled = true, .max_log_memory = LITTLE_MEMORY},
+                                 small_limited = {.log_enabled = true,
+                                                  .max_log_length = 40,
+                                                  .max_log_memory = LITTLE_MEMORY},
+                                 without_log;
 
 static void expect_copies_to_be_same(const char *name, struct store_config config) {
   struct world world;
@@ -256,6 +263,163 @@ static void a_copy_of_the_file_is_the_store(void **state) {
 static void a_copy_of_the_file_has_at_least_what_is_kept(void **state) {
   (void)state;
   expect_copies_to_be_same("limited", limited);
+}
+
+/* Until memory has no more than it may. */
+static void wait_until_moved(const struct world *world) {
+  const struct store_metrics *metrics = store_metrics(world->store);
+  while (store_metric_get(&metrics->log_bytes) > LITTLE_MEMORY)
+    usleep(1000);
+}
+
+static void expect_to_be_small(const struct world *world) {
+  const struct store_metrics *metrics = store_metrics(world->store);
+  assert_true(store_metric_get(&metrics->log_bytes) <= LITTLE_MEMORY);
+  assert_true(store_metric_get(&metrics->log_disk_messages) > 0);
+  assert_true(store_metric_get(&metrics->log_disk_messages) <=
+              store_metric_get(&metrics->log_messages));
+}
+
+/* All is in memory in one, next to nothing in the other, which has had to move it at its start. */
+static void what_exceeds_memory_is_read_from_the_disk(void **state) {
+  (void)state;
+  struct world large, other;
+  world_open(&large, "large", unlimited);
+  for (int round = 0; round < 8; round++) {
+    struct message_id point = live_a_while(&large);
+    copy_files(&large, "copy");
+    world_open(&other, "copy", small);
+    expect_to_be_small(&other);
+    assert_same(&large, &other, point, false);
+    world_close(&other);
+    world_open(&other, "copy", unlimited); /* and what was moved stays where it is */
+    assert_same(&large, &other, point, false);
+    world_close(&other);
+  }
+  world_close(&large);
+}
+
+static void live_in_little_memory(const char *name, struct store_config config) {
+  struct store_config roomy = config;
+  struct world world;
+  bool is_limited = config.max_log_length > 0;
+  roomy.max_log_memory = 0;
+  world_open(&world, name, config);
+  for (int round = 0; round < 4; round++) {
+    struct message_id point = live_a_while(&world);
+    wait_until_moved(&world);
+    expect_to_be_small(&world);
+    copy_files(&world, "copy");
+    struct world copy;
+    world_open(&copy, "copy", roomy);
+    assert_same(&world, &copy, point, is_limited);
+    world_close(&copy);
+    assert_copy_is_same(&world, config, point);
+  }
+  world_close(&world);
+}
+
+static void little_memory_loses_nothing(void **state) {
+  (void)state;
+  live_in_little_memory("small", small);
+}
+
+static void little_memory_and_few_messages_a_topic(void **state) {
+  (void)state;
+  live_in_little_memory("small_limited", small_limited);
+}
+
+static void little_memory_and_relaxed(void **state) {
+  (void)state;
+  struct store_config relaxed = small;
+  struct world world, memory;
+  relaxed.is_relaxed = true;
+  for (int round = 0; round < 4; round++) {
+    world_open(&world, "small_relaxed", relaxed);
+    struct message_id point = live_a_while(&world);
+    wait_until_moved(&world);
+    point = live_a_while(&world); /* beside steps that are under way */
+    world_close(&world);
+    copy_files(&world, "after");
+    world_open(&world, "small_relaxed", relaxed);
+    world_open(&memory, "after", unlimited);
+    assert_same(&world, &memory, point, false);
+    world_close(&memory);
+    world_close(&world);
+  }
+}
+
+/* Numbers of what is there, oldest first. */
+static void expect_numbers(struct world *world, const char *topic, struct message_id after,
+                           int first, int last) {
+  struct store_request request;
+  read_all(world, &request, topic, after);
+  assert_int_equal(request.read_log.count, last - first + 1);
+  for (int i = first; i <= last; i++) {
+    char number[16];
+    snprintf(number, sizeof number, "%d", i);
+    assert_true(
+        slice_equal(message_payload(request.read_log.messages[i - first]), slice_str(number)));
+  }
+  store_request_done(&request);
+}
+
+/* Known messages, in all the places where they can be. */
+static void every_message_is_read_once(void **state) {
+  (void)state;
+  enum { COUNT = 2000 };
+  static struct message_id ids[COUNT];
+  struct world world;
+  world_open(&world, "numbers", small);
+  for (int i = 0; i < COUNT; i++) {
+    char number[16];
+    snprintf(number, sizeof number, "%d", i);
+    ids[i] = asker_publish(&world.asker, "n", number);
+    world.asker.record_len = 0;
+    if (i % 50 == 0) expect_numbers(&world, i % 100 == 0 ? "n" : "#", ids[i / 2], i / 2 + 1, i);
+  }
+  wait_until_moved(&world);
+  expect_to_be_small(&world);
+  expect_numbers(&world, "n", (struct message_id){0, 0}, 0, COUNT - 1);
+  for (int i = 0; i < COUNT; i += 100)
+    expect_numbers(&world, "+", ids[i], i + 1, COUNT - 1);
+  world_close(&world);
+}
+
+/* What has expired on the disk leaves it, and the topics are forgotten in time. */
+static void what_is_on_the_disk_expires(void **state) {
+  (void)state;
+  enum { COUNT = 300 };
+  struct store_request requests[COUNT];
+  struct world world;
+  world_open(&world, "expiring", small);
+  const struct store_metrics *metrics = store_metrics(world.store);
+  struct message_id point = asker_publish(&world.asker, "keep", "\"for ever\"");
+  size_t done = world.asker.done;
+  for (int i = 0; i < COUNT; i++)
+    publish_later(&world, &requests[i], i % 2 == 0 ? "x" : "keep", "\"for a while\"", 5000);
+  store_client_flush(&world.asker.client);
+  asker_wait_done(&world.asker, done + COUNT);
+  for (int i = 0; i < COUNT; i++)
+    message_unref(requests[i].publish.message);
+  world.asker.record_len = 0;
+  wait_until_moved(&world);
+  expect_to_be_small(&world);
+  wall_ms += 10000;
+  struct store_request request;
+  read_all(&world, &request, "#", (struct message_id){0, 0});
+  assert_int_equal(request.read_log.count, 1);
+  store_request_done(&request);
+  asker_publish(&world.asker, "keep", "1");
+  while (store_metric_get(&metrics->log_messages) != 2 ||
+         store_metric_get(&metrics->log_remembered) != 1)
+    usleep(1000);
+  read_all(&world, &request, "x", point);
+  assert_int_equal(request.read_log.count, 0);
+  assert_false(request.read_log.recovered);
+  store_request_done(&request);
+  assert_true(store_metric_get(&metrics->log_disk_messages) <= 1);
+  world_close(&world);
 }
 
 /* Restarts, also with the clock set back, and with ids that go on. */
@@ -430,7 +594,7 @@ static void a_newer_format_is_left_alone(void **state) {
   snprintf(directory, sizeof directory, "%s/newer", root);
   assert_int_equal(journal_file_open(directory, &newer, &file, &why), 0);
   journal_file_close(file);
-  expect_refusal("newer", "was written by a newer version (format 2, this one reads 1)");
+  expect_refusal("newer", "was written by a newer version (format 3, this one reads up to 2)");
 }
 
 static void one_broker_has_a_directory(void **state) {
@@ -462,6 +626,12 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_copy_of_the_file_is_the_store),
       cmocka_unit_test(a_copy_of_the_file_has_at_least_what_is_kept),
+      cmocka_unit_test(what_exceeds_memory_is_read_from_the_disk),
+      cmocka_unit_test(little_memory_loses_nothing),
+      cmocka_unit_test(little_memory_and_few_messages_a_topic),
+      cmocka_unit_test(little_memory_and_relaxed),
+      cmocka_unit_test(every_message_is_read_once),
+      cmocka_unit_test(what_is_on_the_disk_expires),
       cmocka_unit_test(a_store_goes_on_where_it_was),
       cmocka_unit_test(relaxed_writes_the_same_at_its_end),
       cmocka_unit_test(what_was_forgotten_stays_forgotten),

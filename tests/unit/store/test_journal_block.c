@@ -101,7 +101,8 @@ static void records_that_end_too_early_are_noticed(void **state) {
 static void rows_give_back_what_was_put_into_them(void **state) {
   (void)state;
   AUTO(buf) struct buf bytes = BUF_INIT;
-  const struct journal_topic topic = {.name = SLICE("a/b"), .last = {9, 1}, .dropped = {8, 2}};
+  const struct journal_topic topic = {
+      .name = SLICE("a/b"), .last = {9, 1}, .dropped = {8, 2}, .old_count = 3, .old_last = {7, 4}};
   const struct journal_pair pair = {.expires_ms = 5, .key = SLICE("k"), .value = SLICE("")};
   struct journal_topic topic_read;
   struct journal_pair pair_read;
@@ -110,13 +111,67 @@ static void rows_give_back_what_was_put_into_them(void **state) {
   assert_slice(topic_read.name, topic.name);
   assert_int_equal(topic_read.last.ms, 9);
   assert_int_equal(topic_read.dropped.seq, 2);
-  assert_int_equal(journal_read_topic(slice_of(bytes.data, 31), &topic_read), ERR_INVALID);
+  assert_int_equal(topic_read.old_count, 3);
+  assert_int_equal(topic_read.old_last.seq, 4);
+  assert_int_equal(journal_read_topic(slice_of(bytes.data, 55), &topic_read), ERR_INVALID);
   buf_clear(&bytes);
   journal_append_pair(&bytes, &pair);
   assert_int_equal(journal_read_pair(buf_slice(&bytes), &pair_read), 0);
   assert_slice(pair_read.key, pair.key);
   assert_int_equal(pair_read.value.len, 0);
   assert_int_equal(journal_read_pair(slice_of(bytes.data, bytes.len - 1), &pair_read), ERR_INVALID);
+}
+
+static void old_messages_give_back_what_was_put_into_them(void **state) {
+  (void)state;
+  AUTO(buf) struct buf value = BUF_INIT;
+  char key[JOURNAL_OLD_KEY_BYTES], later[JOURNAL_OLD_KEY_BYTES], other[JOURNAL_OLD_KEY_BYTES];
+  const struct journal_old old = {.row = 255,
+                                  .id = {256, 7},
+                                  .expires_ms = 99,
+                                  .origin = SLICE("\"me\""),
+                                  .payload = SLICE("{\"a\":1}")};
+  struct journal_old read;
+  journal_old_key(key, old.row, old.id);
+  journal_append_old(&value, &old);
+  assert_int_equal(journal_read_old(slice_of(key, sizeof key), buf_slice(&value), &read), 0);
+  assert_int_equal(read.row, 255);
+  assert_int_equal(read.id.ms, 256);
+  assert_int_equal(read.id.seq, 7);
+  assert_int_equal(read.expires_ms, 99);
+  assert_slice(read.origin, old.origin);
+  assert_slice(read.payload, old.payload);
+  journal_old_key(later, 255, (struct message_id){256, 8});
+  journal_old_key(other, 256, (struct message_id){1, 1});
+  assert_true(memcmp(key, later, sizeof key) < 0);
+  assert_true(memcmp(later, other, sizeof key) < 0);
+  assert_int_equal(journal_read_old(slice_of(later, sizeof later), buf_slice(&value), &read),
+                   ERR_INVALID);
+  for (size_t i = 0; i < value.len; i++) {
+    value.data[i] ^= 4;
+    assert_int_equal(journal_read_old(slice_of(key, sizeof key), buf_slice(&value), &read),
+                     ERR_INVALID);
+    value.data[i] ^= 4;
+  }
+  for (size_t len = 0; len < value.len; len++)
+    assert_int_equal(journal_read_old(slice_of(key, sizeof key), slice_of(value.data, len), &read),
+                     ERR_INVALID);
+}
+
+static void expiries_lie_in_the_order_of_time(void **state) {
+  (void)state;
+  char first[JOURNAL_EXPIRY_KEY_BYTES], second[JOURNAL_EXPIRY_KEY_BYTES];
+  const struct journal_old soon = {.row = 900, .id = {5, 6}, .expires_ms = 255},
+                           late = {.row = 1, .id = {1, 1}, .expires_ms = 256};
+  struct journal_old read;
+  journal_expiry_key(first, &soon);
+  journal_expiry_key(second, &late);
+  assert_true(memcmp(first, second, sizeof first) < 0);
+  assert_int_equal(journal_read_expiry_key(slice_of(first, sizeof first), &read), 0);
+  assert_int_equal(read.row, 900);
+  assert_int_equal(read.id.seq, 6);
+  assert_int_equal(read.expires_ms, 255);
+  assert_int_equal(journal_read_expiry_key(slice_of(first, sizeof first - 1), &read), ERR_INVALID);
 }
 
 static void of_another_format_only_the_format_is_read(void **state) {
@@ -142,6 +197,8 @@ int main(void) {
       cmocka_unit_test(a_value_belongs_to_its_place),
       cmocka_unit_test(records_that_end_too_early_are_noticed),
       cmocka_unit_test(rows_give_back_what_was_put_into_them),
+      cmocka_unit_test(old_messages_give_back_what_was_put_into_them),
+      cmocka_unit_test(expiries_lie_in_the_order_of_time),
       cmocka_unit_test(of_another_format_only_the_format_is_read),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
