@@ -10,7 +10,8 @@
 enum {
   TURN_BYTES_MAX = 16 * 1024 * 1024, /* of messages and values: then a turn is cut */
   FLUSH_BYTES = 4 * 1024 * 1024,     /* in the log: then they go to the file */
-  TIDY_WORK = 4096
+  TIDY_WORK = 4096,
+  STEP_MESSAGES = 16384
 };
 
 struct commit_item {
@@ -119,7 +120,7 @@ static void finish_all(struct embedded *embedded, enum store_status status, bool
 
 static void flush(struct embedded *embedded) {
   if (embedded_tidy(embedded, TIDY_WORK)) embedded_tidied(embedded);
-  embedded_step_old(embedded);
+  embedded_step_old(embedded, STEP_MESSAGES);
   embedded_flushed(embedded, journal_flush(embedded->journal));
 }
 

@@ -3,7 +3,7 @@
 #include "eventhub/base/log.h"
 #include "eventhub/store/embedded_parts.h"
 
-enum { LOAD_MOVE_BYTES = 16 << 20 };
+enum { LOAD_MOVE_BYTES = 16 << 20, STEP_BYTES = 8 << 20 };
 
 /* ---- loading ---- */
 
@@ -191,18 +191,16 @@ void embedded_tidied(struct embedded *embedded) {
   journal_keep(embedded->journal, &state);
 }
 
-static bool step_old(struct embedded *embedded) {
-  static const struct log_old_limits limits = {.max_messages = 16384, .max_bytes = 8 << 20};
-  struct log_old_limits now = limits;
-  now.max_memory = embedded->config.max_log_memory;
+bool embedded_step_old(struct embedded *embedded, size_t max_messages) {
+  const struct log_old_limits limits = {.max_memory = embedded->config.max_log_memory,
+                                        .max_messages = max_messages,
+                                        .max_bytes = STEP_BYTES};
+  struct journal_state state = eventlog_state(&embedded->log);
   log_old_settle(&embedded->log);
   if (!embedded->config.log_enabled) return false;
-  return log_old_step(&embedded->log, &now, store_now_ms(embedded->backend.store));
-}
-
-void embedded_step_old(struct embedded *embedded) {
-  struct journal_state state = eventlog_state(&embedded->log);
-  if (step_old(embedded)) journal_keep(embedded->journal, &state);
+  if (!log_old_step(&embedded->log, &limits, store_now_ms(embedded->backend.store))) return false;
+  journal_keep(embedded->journal, &state);
+  return true;
 }
 
 bool embedded_has_old_work(const struct embedded *embedded) {
@@ -227,13 +225,15 @@ void embedded_stop_journal(struct store_backend *backend) {
 enum {
   OPEN_BYTES_MAX = 256 * 1024 * 1024,
   OPEN_BYTES_SEALED = 32 * 1024 * 1024, /* with so many, what is dead is not waited for */
-  TIDY_WORK = 4096
+  TIDY_WORK = 4096,
+  STEP_MESSAGES = 2048
 };
 
 static bool is_taken(struct embedded *embedded, struct store_request *request) {
   int trouble = atomic_load_explicit(&embedded->trouble, memory_order_relaxed);
-  if (trouble == STORE_OK && journal_open_bytes(embedded->journal) > OPEN_BYTES_MAX)
-    trouble = STORE_UNAVAILABLE;
+  bool is_behind = journal_open_bytes(embedded->journal) > OPEN_BYTES_MAX ||
+                   log_old_is_far_behind(&embedded->log, embedded->config.max_log_memory);
+  if (trouble == STORE_OK && is_behind) trouble = STORE_UNAVAILABLE;
   if (trouble == STORE_OK) return true;
   store_finish(request, (enum store_status)trouble);
   return false;
@@ -265,18 +265,20 @@ static void run_kv_del(struct store_backend *backend, struct store_request *requ
 static enum store_tend tend(struct store_backend *backend) {
   struct embedded *embedded = embedded_of(backend);
   enum store_tend next = embedded_tend_memory(embedded);
-  bool is_sealed = journal_is_sealed(embedded->journal);
-  if (atomic_load(&embedded->trouble) == STORE_OK && embedded_tidy(embedded, TIDY_WORK))
-    embedded_tidied(embedded);
+  bool is_in_trouble = atomic_load(&embedded->trouble) != STORE_OK;
+  if (!is_in_trouble && embedded_tidy(embedded, TIDY_WORK)) embedded_tidied(embedded);
   /* What is dead by now need not be written at all. */
   if (journal_dead_count(embedded->journal) > 0 &&
       journal_open_bytes(embedded->journal) < OPEN_BYTES_SEALED)
     return STORE_TEND_SOON;
-  if (!is_sealed) embedded_step_old(embedded);
+  bool is_moving = !is_in_trouble && embedded_step_old(embedded, STEP_MESSAGES);
+  /* What leaves memory goes with the set as long as that is not too large. */
+  if (is_moving && journal_open_bytes(embedded->journal) < 2 * OPEN_BYTES_SEALED)
+    return STORE_TEND_SOON;
   struct journal_state state = eventlog_state(&embedded->log);
   journal_seal(embedded->journal, &state);
   embedded_count_blocks(embedded);
-  if (!is_sealed && embedded_has_old_work(embedded)) return STORE_TEND_SOON;
+  if (!is_in_trouble && embedded_has_old_work(embedded)) return STORE_TEND_SOON;
   return journal_is_written(embedded->journal) ? next : STORE_TEND_TICK;
 }
 

@@ -578,7 +578,6 @@ int journal_load(struct journal *journal, const struct journal_loader *loader, v
 
 int journal_walk_blocks(struct journal *journal, uint64_t first, journal_visit_fn *visit,
                         void *context) {
-  assert(!journal_is_sealed(journal));
   return journal_file_walk(journal->file, JOURNAL_BLOCKS, first, visit, context);
 }
 

@@ -237,12 +237,23 @@ static int settle_failure(struct journal_file *file, int failed) {
   return 0;
 }
 
+/* What was looked at by way of the map counts as our memory until that is made anew. It stays where
+ * the kernel has it, in the cache of the file. */
+static void let_go_of_pages(struct journal_file *file, size_t bytes) {
+  enum { OFTEN_BYTES = 64 << 20 };
+  file->touched += bytes;
+  if (file->touched < OFTEN_BYTES) return;
+  file->touched = 0;
+  reopen(file); /* where that fails, the next write tries again */
+}
+
 int journal_file_write(struct journal_file *file, const struct journal_changes *changes) {
   int failed = file->env == NULL ? reopen(file) : 0;
   if (failed != 0) return note_problem(file, failed);
   failed = write_growing(file, changes);
   if (failed != 0) return settle_failure(file, failed);
   file->is_doubtful = false;
+  let_go_of_pages(file, changes->bytes.len);
   return 0;
 }
 
@@ -280,17 +291,25 @@ static int visit_all(MDB_cursor *cursor, enum journal_table table, uint64_t firs
   return failed == MDB_NOTFOUND ? 0 : ERR_INVALID;
 }
 
-int journal_file_walk(struct journal_file *file, enum journal_table table, uint64_t first,
-                      journal_visit_fn *visit, void *context) {
+static int walk_locked(struct journal_file *file, enum journal_table table, uint64_t first,
+                       journal_visit_fn *visit, void *context) {
   MDB_txn *txn;
   MDB_cursor *cursor;
-  if (mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn) != 0) return ERR_SYSTEM;
   int err = ERR_SYSTEM;
+  if (file->env == NULL || mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn) != 0) return err;
   if (mdb_cursor_open(txn, file->tables[table], &cursor) == 0) {
     err = visit_all(cursor, table, first, visit, context);
     mdb_cursor_close(cursor);
   }
   mdb_txn_abort(txn);
+  return err;
+}
+
+int journal_file_walk(struct journal_file *file, enum journal_table table, uint64_t first,
+                      journal_visit_fn *visit, void *context) {
+  pthread_mutex_lock(&file->lock);
+  int err = walk_locked(file, table, first, visit, context);
+  pthread_mutex_unlock(&file->lock);
   return err;
 }
 

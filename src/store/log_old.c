@@ -93,6 +93,12 @@ static uint64_t memory_of(const struct eventlog *log) {
   return store_metric_get(&metrics->log_bytes) + messages * MESSAGE_OVERHEAD_BYTES;
 }
 
+bool log_old_is_far_behind(const struct eventlog *log, uint64_t max_memory) {
+  enum { FAR_BYTES = 256 << 20 };
+  return max_memory != 0 && log->old.next_block != UINT64_MAX &&
+         memory_of(log) > 2 * max_memory + FAR_BYTES;
+}
+
 static bool is_over(const struct eventlog *log, uint64_t max_memory) {
   return max_memory != 0 && log->old.next_block != UINT64_MAX && memory_of(log) > max_memory;
 }
@@ -106,7 +112,20 @@ struct moving {
   const struct log_old_limits *limits;
   uint64_t excess; /* bytes */
   size_t messages, bytes;
+  struct log_topic **topics; /* of these messages */
+  size_t topic_count, topic_cap;
 };
+
+/* Once, however many of its messages move in this step. */
+static void note_topic(struct moving *moving, struct log_topic *topic) {
+  if (topic->old->step == moving->log->old.step) return;
+  topic->old->step = moving->log->old.step;
+  if (moving->topic_count == moving->topic_cap) {
+    moving->topic_cap = moving->topic_cap ? moving->topic_cap * 2 : 64;
+    moving->topics = x_realloc(moving->topics, moving->topic_cap * sizeof(struct log_topic *));
+  }
+  moving->topics[moving->topic_count++] = topic;
+}
 
 /* The entry of the ring that the message of the block is in; NULL when it is not wanted any more.
  */
@@ -130,6 +149,7 @@ static void move(struct moving *moving, const struct journal_message *stored, ui
   old->count++;
   old->moving_count++;
   if (!list_is_linked(&old->moving)) list_add_tail(&log->old.moving, &old->moving);
+  note_topic(moving, topic);
   store_metric_add(&log->metrics->log_disk_messages, 1);
   moving->messages++;
   moving->bytes += message_size(entry->message) + MESSAGE_OVERHEAD_BYTES;
@@ -149,10 +169,6 @@ static int move_block(void *context, uint64_t number, struct slice bytes) {
   return is_enough ? 1 : 0;
 }
 
-static struct log_topic *moving_topic(struct list *link) {
-  return container_of(link, struct log_old_topic, moving)->topic;
-}
-
 /* The disk returns something else than was written. */
 static void give_up(struct eventlog *log) {
   log_error("a block of the journal cannot be read: from now on all messages stay in memory");
@@ -161,12 +177,14 @@ static void give_up(struct eventlog *log) {
 
 static bool move_some(struct eventlog *log, const struct log_old_limits *limits) {
   if (!is_over(log, limits->max_memory)) return false;
+  log->old.step++;
   struct moving moving = {
       .log = log, .limits = limits, .excess = memory_of(log) - limits->max_memory};
   if (journal_walk_blocks(log->config.journal, log->old.next_block, move_block, &moving) < 0)
     give_up(log);
-  LIST_FOREACH (link, &log->old.moving)
-    log_keeper_put(&log->keeper, moving_topic(link));
+  for (size_t i = 0; i < moving.topic_count; i++)
+    log_keeper_put(&log->keeper, moving.topics[i]);
+  free(moving.topics);
   return moving.messages > 0;
 }
 
@@ -272,7 +290,6 @@ static bool remove_some(struct eventlog *log, size_t max, uint64_t now_ms) {
   struct journal_reader reader;
   bool has_some = false;
   log->old.is_expiry_next = !log->old.is_expiry_next;
-  log->old.is_behind = false;
   if (journal_reader_begin(&reader, journal_file(log->config.journal)) == 0) {
     if (!log->old.is_expiry_next) has_some = shorten_some(log, &reader, max, now_ms);
     if (!has_some) has_some = expire(log, &reader, max, now_ms);
@@ -291,8 +308,10 @@ bool log_old_move(struct eventlog *log, const struct log_old_limits *limits) {
 
 bool log_old_step(struct eventlog *log, const struct log_old_limits *limits, uint64_t now_ms) {
   struct log_old *old = &log->old;
-  if (old->set != 0) return false;
   uint64_t set = journal_open_set(log->config.journal);
+  if (old->set == set) return move_some(log, limits); /* more of the same step */
+  if (old->set != 0) return false;
+  old->is_behind = false;
   bool has_removed = old->topics.count > 0 && remove_some(log, limits->max_messages, now_ms);
   bool has_moved = move_some(log, limits);
   if (has_removed || has_moved) old->set = set;

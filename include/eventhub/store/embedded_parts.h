@@ -75,8 +75,8 @@ bool embedded_tidy(struct embedded *embedded, size_t max_work);
 void embedded_tidied(struct embedded *embedded);
 /* What memory has above its limit goes to the disk only; what is there and has expired, or is too
  * much, goes for good: a step of that, added to the open set. To be called where nothing else has
- * been added since the last commit. */
-void embedded_step_old(struct embedded *embedded);
+ * been added since the last commit. False: there was nothing to do, or to be done yet. */
+bool embedded_step_old(struct embedded *embedded, size_t max_messages);
 /* Would another step have something to do? */
 bool embedded_has_old_work(const struct embedded *embedded);
 /* For the metric. */

@@ -96,8 +96,7 @@ int journal_flush(struct journal *journal);
 uint64_t journal_open_set(const struct journal *journal);
 bool journal_has_written(const struct journal *journal, uint64_t set);
 
-/* The blocks that are in the file, from that number on, as journal_file_walk does. Not while a set
- * is sealed. */
+/* The blocks that are in the file, from that number on, as journal_file_walk does. */
 int journal_walk_blocks(struct journal *journal, uint64_t first, journal_visit_fn *visit,
                         void *context);
 /* For readers of old messages (journal_old.h). */

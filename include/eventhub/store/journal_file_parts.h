@@ -22,6 +22,7 @@ struct journal_file {
   MDB_env *env; /* NULL: it could not be opened again after a failure */
   MDB_dbi tables[JOURNAL_TABLE_COUNT];
   size_t map_bytes;
+  size_t touched;       /* bytes written since pages were let go */
   size_t commit;        /* number of the last one that is known to stand */
   bool is_doubtful;     /* one more may stand that was given up */
   bool is_shared;       /* a reader may be at work beside the writer */

@@ -36,11 +36,13 @@ struct log_old_topic {
   uint64_t count;         /* messages on the disk */
   struct message_id last; /* the newest of them */
   uint32_t moving_count;
+  uint64_t step; /* the last one that it had messages in */
 };
 
 struct log_old {
   struct map topics;
   struct list moving, too_long;
+  uint64_t step;       /* how many there have been */
   uint64_t next_block; /* nothing in blocks before it is in memory */
   uint64_t set;        /* of the journal, with the last step's changes; 0 = none is under way */
   bool is_expiry_next; /* what the next step removes first */
@@ -70,7 +72,8 @@ void log_old_note_too_long(struct eventlog *log, struct log_topic *topic);
 void log_old_settle(struct eventlog *log);
 /* A step: removes what has expired and what is too much, then moves what memory has above
  * `max_memory` (0 = no limit); about max_messages each, and max_bytes moved. True: the open set has
- * something of it. Nothing happens until the last step is settled. */
+ * something of it. A second call with the same open set only moves more. Nothing happens from the
+ * end of that set until it is settled. */
 struct log_old_limits {
   uint64_t max_memory;
   size_t max_messages, max_bytes;
@@ -78,6 +81,8 @@ struct log_old_limits {
 bool log_old_step(struct eventlog *log, const struct log_old_limits *limits, uint64_t now_ms);
 /* Only the last part of a step. */
 bool log_old_move(struct eventlog *log, const struct log_old_limits *limits);
+/* Has the disk been so slow that memory has far more than it should? */
+bool log_old_is_far_behind(const struct eventlog *log, uint64_t max_memory);
 /* Would another step find something to do, as far as is known? */
 bool log_old_has_work(const struct eventlog *log, uint64_t max_memory);
 

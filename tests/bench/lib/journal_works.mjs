@@ -65,6 +65,14 @@ const measureRelaxed = (options, round) => withDirectory((directory) =>
     () => withBroker(options, (server) => publish(options, server),
       { BACKEND: 'embedded', ENABLE_CACHE: '1' })));
 
+/** With a history that leaves memory as fast as it comes; the base keeps all of it there. */
+const measureLong = (options, round) => withDirectory((directory) => {
+  const run = (name, memory) => () => withBroker(options, (server) => publish(options, server),
+    onDisk(directory, { DATA_DIR: path.join(directory, name), MAX_CACHE_LENGTH: '0',
+      MAX_CACHE_MEMORY: String(memory) }));
+  return both(round, run('long', 16 << 20), run('base', 0));
+});
+
 /** From when a message was due until its subscriber had it: that is after the commit. */
 const measureDelay = (options, round) => withDirectory((directory) =>
   both(round,
@@ -86,12 +94,25 @@ const measureStart = (options) => withDirectory(async (directory) => {
   return withBroker(options, async (server) => ({
     ours: {
       start_ms: (server.loadMs() * STORED) / count,
-      resident_mb: (server.residentBytes() * STORED) / count / 1e6,
+      resident_mb: server.residentBytes() / 1e6,
     },
   }), env);
 });
 
 export const JOURNAL_WORKS = [
+  {
+    name: 'durable-long',
+    help: 'as durable, without a limit of messages and with 16 MB of memory for them; base: without that limit',
+    measure: measureLong,
+    rows: [
+      {
+        title: '... a history that has to leave memory; base: it stays there',
+        figure: 'acknowledged_per_s',
+        unit: 'publishes/s',
+        digits: 0,
+      },
+    ],
+  },
   {
     name: 'durable',
     help: `${PUBLISHERS} connections publish ${MESSAGE_BYTES} bytes with DATA_DIR, ${WINDOW} unanswered each; base: fdatasync`,
