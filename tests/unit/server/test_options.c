@@ -58,6 +58,7 @@ static const struct {
     {"JWT_ALGORITHM", "HS256"},
     {"JWT_PUBLIC_KEY", ""},
     {"JWT_JWKS", ""},
+    {"MAX_CACHE_MEMORY", "268435456"},
     {"ENABLE_COMPRESSION", "true"},
     {"ENABLE_HTTP_PUBLISH", "true"},
     {"ENABLE_CONSOLE", "false"},
