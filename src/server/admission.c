@@ -56,7 +56,7 @@ static struct slice text_of_bad_token(int err) {
 
 bool admission_verifies(struct exchange *exchange, struct slice protocol_token,
                         struct token **ret_token) {
-  const struct broker *broker = exchange->worker->broker;
+  struct broker *broker = exchange->worker->broker;
   *ret_token = NULL;
   if (broker->options->disable_auth) return true;
   AUTO(buf) struct buf scratch = BUF_INIT;
@@ -67,7 +67,8 @@ bool admission_verifies(struct exchange *exchange, struct slice protocol_token,
                           "parameter auth or as subprotocol eventhub.auth.<token>"));
     return false;
   }
-  int err = token_verify(&broker->keys, text, (int64_t)(clock_wall_ms() / 1000), ret_token);
+  AUTO(jws_keys) struct jws_keys *keys = jws_keyring_get(&broker->keys);
+  int err = token_verify(keys, text, (int64_t)(clock_wall_ms() / 1000), ret_token);
   if (err == 0) return true;
   exchange_reject(exchange, 401, METRIC_REFUSED_UNAUTHORIZED, text_of_bad_token(err));
   return false;

@@ -12,10 +12,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "eventhub/base/cleanup.h"
 #include "eventhub/base/clock.h"
 #include "eventhub/base/err.h"
 #include "eventhub/base/log.h"
 #include "eventhub/base/mem.h"
+#include "eventhub/server/token_keys.h"
 #include "eventhub/server/worker.h"
 #include "eventhub/store/redis.h"
 
@@ -172,11 +174,19 @@ static void name_instance(struct broker *broker) {
 
 static void init_broker(struct broker *broker, const struct options *options) {
   broker->options = options;
-  broker->keys.secret = slice_str(options->jwt_secret);
   broker->version = SLICE(EVENTHUB_VERSION);
   broker->started_s = clock_wall_ms() / 1000;
   broker->max_sessions = max_sessions(options, raise_fd_limit());
   name_instance(broker);
+}
+
+static int load_keys(struct broker *broker) {
+  AUTO(buf) struct buf why = BUF_INIT;
+  struct jws_keys *keys = NULL;
+  int err = broker->options->disable_auth ? 0 : token_keys_load(broker->options, &keys, &why);
+  jws_keyring_init(&broker->keys, keys);
+  if (err < 0) fprintf(stderr, "eventhub: %.*s\n", (int)why.len, why.data);
+  return err;
 }
 
 static int open_fds(struct daemon *daemon) {
@@ -191,6 +201,8 @@ static int start(struct daemon *daemon, const struct options *options) {
   int err = open_fds(daemon);
   if (err < 0) return err;
   init_broker(&daemon->broker, options);
+  err = load_keys(&daemon->broker);
+  if (err < 0) return err;
   err = listener_probe(slice_str(options->listen_address), (uint16_t)options->listen_port);
   if (err < 0) return cannot_listen(options, err);
   err = make_store(daemon);
@@ -221,12 +233,26 @@ static void log_start(const struct broker *broker) {
 
 /* ---- stop ---- */
 
+/* All or nothing. */
+static void reload(struct broker *broker) {
+  AUTO(buf) struct buf why = BUF_INIT;
+  struct jws_keys *keys = NULL;
+  if (broker->options->disable_auth || !token_keys_come_from_a_file(broker->options)) {
+    log_info("SIGHUP: there is nothing to reload");
+  } else if (token_keys_load(broker->options, &keys, &why) < 0) {
+    log_error("SIGHUP: the keys of tokens stay as they were", LOG_SLICE("reason", buf_slice(&why)));
+  } else {
+    log_info("SIGHUP: keys of tokens reloaded", LOG_UINT("keys", jws_keys_count(keys)));
+    jws_keyring_exchange(&broker->keys, keys);
+  }
+}
+
 /* True when a signal asks to stop. */
 static bool read_signal(struct daemon *daemon) {
   struct signalfd_siginfo info;
   if (read(daemon->signal_fd, &info, sizeof info) != sizeof info) return false;
   if (info.ssi_signo == SIGHUP) {
-    log_info("SIGHUP: there is nothing to reload");
+    reload(&daemon->broker);
     return false;
   }
   log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
@@ -285,6 +311,7 @@ static void stop(struct daemon *daemon) {
     worker_done(&broker->workers[i]);
   free(broker->workers);
   if (broker->store != NULL) store_free(broker->store);
+  jws_keyring_done(&broker->keys);
   topic_trie_free(broker->trie);
   if (daemon->signal_fd >= 0) close(daemon->signal_fd);
   if (daemon->phase_fd >= 0) close(daemon->phase_fd);

@@ -16,6 +16,7 @@ static const struct option_rule rules[] = {
      .advice = "set REDIS_SENTINELS to where the sentinels are, or remove REDIS_MASTER"},
     {"REDIS_SENTINELS", EXCLUDES("REDIS_SOCKET"),
      .advice = "remove the one that does not lead to Redis"},
+    {"JWT_PUBLIC_KEY", EXCLUDES("JWT_JWKS"), .advice = "remove one of them"},
     {"REDIS_USERNAME", NEEDS("REDIS_PASSWORD"),
      .advice = "set REDIS_PASSWORD to the user's password, or remove REDIS_USERNAME"},
     {"REDIS_TLS_CERTIFICATE", NEEDS("REDIS_TLS_PRIVATE_KEY"),

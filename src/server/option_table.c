@@ -74,15 +74,13 @@ static const struct option_choice durabilities[] = {
 };
 
 static const struct option_choice jwt_algorithms[] = {
-    {.text = "HS256", .value = OPTION_JWT_HS256},
-    {.text = "RS256", .value = OPTION_JWT_RS256, .needs = OPTION_FEATURE_KEY_FILES},
-    {.text = "RS384", .value = OPTION_JWT_RS384, .needs = OPTION_FEATURE_KEY_FILES},
-    {.text = "RS512", .value = OPTION_JWT_RS512, .needs = OPTION_FEATURE_KEY_FILES},
-    {.text = "ES256", .value = OPTION_JWT_ES256, .needs = OPTION_FEATURE_KEY_FILES},
-    {.text = "ES384", .value = OPTION_JWT_ES384, .needs = OPTION_FEATURE_KEY_FILES},
-    {.text = "ES512", .value = OPTION_JWT_ES512, .needs = OPTION_FEATURE_KEY_FILES},
-    {.text = "EdDSA", .value = OPTION_JWT_EDDSA, .needs = OPTION_FEATURE_KEY_FILES},
-    {.text = NULL},
+    {.text = "HS256", .value = JWS_HS256}, {.text = "HS384", .value = JWS_HS384},
+    {.text = "HS512", .value = JWS_HS512}, {.text = "RS256", .value = JWS_RS256},
+    {.text = "RS384", .value = JWS_RS384}, {.text = "RS512", .value = JWS_RS512},
+    {.text = "PS256", .value = JWS_PS256}, {.text = "PS384", .value = JWS_PS384},
+    {.text = "PS512", .value = JWS_PS512}, {.text = "ES256", .value = JWS_ES256},
+    {.text = "ES384", .value = JWS_ES384}, {.text = "ES512", .value = JWS_ES512},
+    {.text = "EdDSA", .value = JWS_EDDSA}, {.text = NULL},
 };
 
 static const struct option_row rows[] = {
@@ -153,21 +151,24 @@ static const struct option_row rows[] = {
     {.name = "JWT_SECRET",
      SECRET(jwt_secret, "eventhub_secret"),
      .group = "Tokens",
-     .help = "Secret that tokens are signed with; the default is public and only for trying out."},
+     .help = "Secret that tokens of the HS algorithms are signed with; the default is public and "
+             "only for trying out."},
     {.name = "JWT_ALGORITHM",
-     CHOICE(option_jwt_algorithm, jwt_algorithm, "HS256", jwt_algorithms),
+     CHOICE(jws_algorithm, jwt_algorithm, "HS256", jwt_algorithms),
      .group = "Tokens",
      .help = "Algorithm of tokens; a token with any other is refused."},
     {.name = "JWT_PUBLIC_KEY",
      TEXT(jwt_public_key, "", OPTION_PATH_MAX),
-     NEEDS(KEY_FILES, IF_GIVEN),
      .group = "Tokens",
-     .help = "PEM file with the key that checks tokens signed by RSA, ECDSA or EdDSA."},
+     .help =
+         "PEM file with the public key, or a certificate with it, that checks tokens of the RS, "
+         "PS and ES algorithms and of EdDSA; read again on SIGHUP."},
     {.name = "JWT_JWKS",
      TEXT(jwt_jwks, "", OPTION_PATH_MAX),
-     NEEDS(KEY_FILES, IF_GIVEN),
      .group = "Tokens",
-     .help = "JWKS file with the keys that check tokens."},
+     .help =
+         "JWK set, a file with the keys that check tokens, found by `kid`; read again on SIGHUP. "
+         "With an HS algorithm its secrets are in the place of JWT_SECRET."},
 
     {.name = "BACKEND",
      CHOICE(option_backend, backend, "auto", backends),
@@ -363,8 +364,6 @@ static const struct {
     [OPTION_FEATURE_TLS] = {.name = "TLS", .way_out = "set ENABLE_SSL=false to serve without it"},
     [OPTION_FEATURE_TLS_ONLY] = {.name = "a TLS listener in place of the plain one",
                                  .way_out = "set it to false to serve without TLS"},
-    [OPTION_FEATURE_KEY_FILES] = {.name = "tokens signed with a private key",
-                                  .way_out = "use HS256 and JWT_SECRET"},
     [OPTION_FEATURE_CONSOLE] = {.name = "the web console",
                                 .way_out = "remove it or set it to false"},
     [OPTION_FEATURE_PROXIES] = {.name = "reading addresses from proxies", .way_out = "remove it"},

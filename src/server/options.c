@@ -280,5 +280,6 @@ bool options_origin_is_allowed(const struct options *options, struct slice origi
 
 bool options_secret_is_public(const struct options *options) {
   const struct option_row *row = option_find(SLICE("JWT_SECRET"));
-  return !options->disable_auth && strcmp(options->jwt_secret, row->default_text) == 0;
+  bool is_used = jws_is_symmetric(options->jwt_algorithm) && options->jwt_jwks[0] == '\0';
+  return !options->disable_auth && is_used && strcmp(options->jwt_secret, row->default_text) == 0;
 }

@@ -101,8 +101,6 @@ describe('a start is refused by one line and exit status 1', () => {
 
   const later = {
     'ENABLE_SSL=true': { ENABLE_SSL: 'true' },
-    'JWT_ALGORITHM=RS256': { JWT_ALGORITHM: 'RS256' },
-    'a set JWT_JWKS': { JWT_JWKS: '/tmp/jwks.json' },
     'a set TRUSTED_PROXIES': { TRUSTED_PROXIES: '127.0.0.0/8' },
   };
   for (const [name, env] of Object.entries(later)) {

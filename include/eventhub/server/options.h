@@ -17,21 +17,11 @@
 #include "eventhub/base/buf.h"
 #include "eventhub/base/log.h"
 #include "eventhub/base/slice.h"
+#include "eventhub/topic/jws.h"
 
 enum option_backend { OPTION_BACKEND_AUTO, OPTION_BACKEND_EMBEDDED, OPTION_BACKEND_REDIS };
 
 enum option_durability { OPTION_DURABILITY_COMMIT, OPTION_DURABILITY_RELAXED };
-
-enum option_jwt_algorithm {
-  OPTION_JWT_HS256,
-  OPTION_JWT_RS256,
-  OPTION_JWT_RS384,
-  OPTION_JWT_RS512,
-  OPTION_JWT_ES256,
-  OPTION_JWT_ES384,
-  OPTION_JWT_ES512,
-  OPTION_JWT_EDDSA
-};
 
 /* A comma separated value, split and trimmed; the items point into text. */
 struct option_list {
@@ -62,7 +52,7 @@ struct options {
 
   bool disable_auth;
   char *jwt_secret;
-  enum option_jwt_algorithm jwt_algorithm;
+  enum jws_algorithm jwt_algorithm;
   char *jwt_public_key;
   char *jwt_jwks;
 

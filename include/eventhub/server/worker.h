@@ -30,7 +30,7 @@ struct broker {
   const struct options *options;
   struct topic_trie *trie;
   struct store *store;
-  struct token_keys keys;
+  struct jws_keyring keys; /* what tokens are checked with */
   struct worker *workers;
   unsigned worker_count;
   uint64_t max_sessions;     /* WebSocket connections of the process */

@@ -1,7 +1,6 @@
 /* Tokens: a JWT turned into what its bearer may do.
  *
- * libjwt checks the signature; the algorithm, `exp` and `nbf` are checked here, since libjwt 1.10
- * accepts an expired token, and any HMAC algorithm under the same key. Only HS256 is accepted.
+ * The signature and the algorithm are checked by jws.h, `exp` and `nbf` here.
  *
  * A token is immutable and counted by an atomic reference count: any thread may read it and hold
  * references. Neither tokens nor their claims are ever logged. */
@@ -13,6 +12,7 @@
 #include <stdint.h>
 
 #include "eventhub/base/slice.h"
+#include "eventhub/topic/jws.h"
 
 enum {
   TOKEN_TEXT_MAX = 8192,   /* bytes in the longest token that is looked at */
@@ -44,11 +44,6 @@ struct token {
   size_t limit_count;
 };
 
-/* What signatures are checked with. The secret is any bytes; without one nothing verifies. */
-struct token_keys {
-  struct slice secret;
-};
-
 /* Verifies the text as of now_s (seconds since the epoch) and returns a token with one reference.
  *   ERR_INVALID  not a JWT, too long, another algorithm, a wrong signature, or a claim of a wrong
  *                type: `exp` or `nbf` no integer, `sub` no string, `read` or `write` no array
@@ -56,7 +51,7 @@ struct token_keys {
  *   ERR_DENIED   RFC 7519 4.1.5: `nbf` is after now; or no valid entry in `read` and `write`
  * Entries of `read` and `write` that are no valid filters are skipped, as are entries of `rlimit`
  * that lack a valid topic, an interval of at least a second or a max. */
-int token_verify(const struct token_keys *keys, struct slice text, int64_t now_s,
+int token_verify(const struct jws_keys *keys, struct slice text, int64_t now_s,
                  struct token **ret_token);
 
 struct token *token_ref(struct token *token);

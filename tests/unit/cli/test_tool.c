@@ -91,7 +91,7 @@ static void durations_have_units(void **state) {
 /* What the daemon itself says to a token that was made. */
 static void a_token_verifies_and_holds_what_was_asked_for(void **state) {
   (void)state;
-  static const struct token_keys keys = {.secret = SLICE_INIT("secret")};
+  AUTO(jws_keys) struct jws_keys *keys = jws_keys_of_secret(JWS_HS256, SLICE("secret"));
   AUTO(buf) struct buf text = BUF_INIT;
   AUTO(token) struct token *token = NULL;
   int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
@@ -99,7 +99,7 @@ static void a_token_verifies_and_holds_what_was_asked_for(void **state) {
                                             "--rlimit", "a/#:10/60,c:0/1", "--expires", "1h")),
                    0);
   assert_int_equal(token_make(&arguments, SLICE("secret"), &text), 0);
-  assert_int_equal(token_verify(&keys, buf_slice(&text), now_s, &token), 0);
+  assert_int_equal(token_verify(keys, buf_slice(&text), now_s, &token), 0);
   assert_int_equal(token->read.count, 2);
   assert_true(slice_equal(token->read.items[1], SLICE("b/+")));
   assert_int_equal(token->write.count, 1);
@@ -112,15 +112,15 @@ static void a_token_verifies_and_holds_what_was_asked_for(void **state) {
 
 static void a_token_may_be_valid_for_ever_or_later(void **state) {
   (void)state;
-  static const struct token_keys keys = {.secret = SLICE_INIT("s")};
+  AUTO(jws_keys) struct jws_keys *keys = jws_keys_of_secret(JWS_HS256, SLICE("s"));
   AUTO(buf) struct buf text = BUF_INIT;
   AUTO(token) struct token *token = NULL;
   int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
   assert_int_equal(
       parse(&tool_token, WORDS("--read", "#", "--expires", "never", "--not-before", "1h")), 0);
   assert_int_equal(token_make(&arguments, SLICE("s"), &text), 0);
-  assert_int_equal(token_verify(&keys, buf_slice(&text), now_s, &token), ERR_DENIED);
-  assert_int_equal(token_verify(&keys, buf_slice(&text), now_s + 3700, &token), 0);
+  assert_int_equal(token_verify(keys, buf_slice(&text), now_s, &token), ERR_DENIED);
+  assert_int_equal(token_verify(keys, buf_slice(&text), now_s + 3700, &token), 0);
   assert_int_equal(token->exp_s, 0);
 }
 

@@ -20,7 +20,7 @@ enum { NOW_S = 1700000000 };
 
 #define SECRET "eventhub_secret"
 
-static const struct token_keys keys = {SLICE_INIT(SECRET)};
+static struct jws_keys *keys;
 
 /* A JWT of these claims, which are the text of a JSON object. To be freed. */
 static char *sign(const char *claims, jwt_alg_t alg, const char *secret) {
@@ -36,7 +36,7 @@ static char *sign(const char *claims, jwt_alg_t alg, const char *secret) {
 }
 
 static int verify(const char *text, struct token **ret_token) {
-  return token_verify(&keys, slice_str(text), NOW_S, ret_token);
+  return token_verify(keys, slice_str(text), NOW_S, ret_token);
 }
 
 /* Signs as it should be and verifies. */
@@ -213,12 +213,12 @@ static void every_cut_and_every_addition_is_refused(void **state) {
   size_t len = strlen(text);
   struct token *token = NULL;
   for (size_t cut = 0; cut < len; cut++)
-    assert_int_equal(token_verify(&keys, slice_of(text, cut), NOW_S, &token), ERR_INVALID);
-  assert_int_equal(token_verify(&keys, slice_of(text, len + 1), NOW_S, &token), ERR_INVALID);
+    assert_int_equal(token_verify(keys, slice_of(text, cut), NOW_S, &token), ERR_INVALID);
+  assert_int_equal(token_verify(keys, slice_of(text, len + 1), NOW_S, &token), ERR_INVALID);
   AUTO(buf) struct buf longer = BUF_INIT;
   buf_append(&longer, text, len);
   buf_append_str(&longer, ".x");
-  assert_int_equal(token_verify(&keys, buf_slice(&longer), NOW_S, &token), ERR_INVALID);
+  assert_int_equal(token_verify(keys, buf_slice(&longer), NOW_S, &token), ERR_INVALID);
   assert_null(token);
 }
 
@@ -237,7 +237,7 @@ static void what_is_no_jwt_is_refused(void **state) {
   struct token *token = NULL;
   for (size_t i = 0; i < ARRAY_LEN(texts); i++)
     assert_int_equal(verify(texts[i], &token), ERR_INVALID);
-  assert_int_equal(token_verify(&keys, (struct slice){NULL, 0}, NOW_S, &token), ERR_INVALID);
+  assert_int_equal(token_verify(keys, (struct slice){NULL, 0}, NOW_S, &token), ERR_INVALID);
   assert_null(token);
 }
 
@@ -279,19 +279,21 @@ static void only_so_many_entries_are_looked_at(void **state) {
 
 static void without_a_secret_nothing_verifies(void **state) {
   (void)state;
-  static const struct token_keys none = {SLICE_INIT("")};
+  AUTO(jws_keys) struct jws_keys *none = jws_keys_of_secret(JWS_HS256, SLICE(""));
   AUTO(mem) char *unsigned_text = sign("{\"read\":[\"a\"]}", JWT_ALG_NONE, NULL);
   AUTO(mem) char *signed_text = sign("{\"read\":[\"a\"]}", JWT_ALG_HS256, SECRET);
   struct token *token = NULL;
-  assert_int_equal(token_verify(&none, slice_str(unsigned_text), NOW_S, &token), ERR_INVALID);
-  assert_int_equal(token_verify(&none, slice_str(signed_text), NOW_S, &token), ERR_INVALID);
+  assert_int_equal(token_verify(none, slice_str(unsigned_text), NOW_S, &token), ERR_INVALID);
+  assert_int_equal(token_verify(none, slice_str(signed_text), NOW_S, &token), ERR_INVALID);
   assert_null(token);
 }
 
 static void the_secret_may_be_any_bytes(void **state) {
   (void)state;
   static const unsigned char secret[] = {0, 1, 255, 0, 7};
-  struct token_keys binary = {slice_of((const char *)secret, sizeof(secret))};
+  AUTO(jws_keys)
+  struct jws_keys *binary =
+      jws_keys_of_secret(JWS_HS256, slice_of((const char *)secret, sizeof(secret)));
   AUTO(token) struct token *token = NULL;
   jwt_t *jwt = NULL;
   assert_int_equal(jwt_new(&jwt), 0);
@@ -299,7 +301,7 @@ static void the_secret_may_be_any_bytes(void **state) {
   jwt_set_alg(jwt, JWT_ALG_HS256, secret, sizeof(secret));
   AUTO(mem) char *text = jwt_encode_str(jwt);
   jwt_free(jwt);
-  assert_int_equal(token_verify(&binary, slice_str(text), NOW_S, &token), 0);
+  assert_int_equal(token_verify(binary, slice_str(text), NOW_S, &token), 0);
 }
 
 static void a_token_lives_as_long_as_its_last_reference(void **state) {
@@ -311,6 +313,18 @@ static void a_token_lives_as_long_as_its_last_reference(void **state) {
   assert_text(token->read.items[0], "a");
   token_unref(token);
   token_unref(NULL);
+}
+
+static int set_up(void **state) {
+  (void)state;
+  keys = jws_keys_of_secret(JWS_HS256, SLICE(SECRET));
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  jws_keys_unref(keys);
+  return 0;
 }
 
 int main(void) {
@@ -334,5 +348,5 @@ int main(void) {
       cmocka_unit_test(the_secret_may_be_any_bytes),
       cmocka_unit_test(a_token_lives_as_long_as_its_last_reference),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, set_up, tear_down);
 }
