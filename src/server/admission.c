@@ -47,7 +47,7 @@ static struct slice find_token(const struct http_request *request, struct slice 
   return protocol_token;
 }
 
-static struct slice text_of_bad_token(int err) {
+struct slice admission_text_of_bad_token(int err) {
   if (err == ERR_EXPIRED) return SLICE("the token has expired");
   if (err == ERR_DENIED)
     return SLICE("the token is not valid yet, or has no valid entry in read or write");
@@ -70,7 +70,7 @@ bool admission_verifies(struct exchange *exchange, struct slice protocol_token,
   AUTO(jws_keys) struct jws_keys *keys = jws_keyring_get(&broker->keys);
   int err = token_verify(keys, text, (int64_t)(clock_wall_ms() / 1000), ret_token);
   if (err == 0) return true;
-  exchange_reject(exchange, 401, METRIC_REFUSED_UNAUTHORIZED, text_of_bad_token(err));
+  exchange_reject(exchange, 401, METRIC_REFUSED_UNAUTHORIZED, admission_text_of_bad_token(err));
   return false;
 }
 

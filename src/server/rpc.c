@@ -92,6 +92,7 @@ static const struct rpc_method methods[] = {
     {METHOD("get", rpc_get), .reads = true, .by_post = true},
     {METHOD("set", rpc_set), .by_post = true},
     {METHOD("del", rpc_del), .by_post = true},
+    {METHOD("authenticate", rpc_authenticate)},
     {METHOD("disconnect", run_disconnect)},
 };
 

@@ -45,7 +45,7 @@ static struct subscription *add(const struct rpc_request *rpc, struct slice filt
   return subscription;
 }
 
-static void unsubscribe(struct session *session, struct subscription *subscription) {
+void rpc_end_subscription(struct session *session, struct subscription *subscription) {
   list_remove(&subscription->link);
   session->subscription_count--;
   fanout_unsubscribe(&session->worker->fanout, subscription);
@@ -90,7 +90,7 @@ static void refuse(const struct rpc_call *call, struct session *session) {
   struct subscription *subscription = find_asked(call, session);
   if (subscription != NULL && --subscription->waiting == 0 &&
       subscription_is_catching_up(subscription)) {
-    unsubscribe(session, subscription);
+    rpc_end_subscription(session, subscription);
   }
   enum store_status status = call->request.status;
   if (session != NULL && session->kind == SESSION_STREAM) sse_fail(session);
@@ -255,7 +255,7 @@ static uint32_t unsubscribe_named(struct session *session, struct json_value nam
   json_string_decode(name, scratch);
   struct subscription *subscription = find(session, buf_slice(scratch));
   if (subscription == NULL) return 0;
-  unsubscribe(session, subscription);
+  rpc_end_subscription(session, subscription);
   return 1;
 }
 
@@ -278,7 +278,7 @@ void rpc_unsubscribe(struct rpc_request *rpc) {
 void rpc_unsubscribe_all(struct rpc_request *rpc) {
   uint32_t count = rpc->session->subscription_count;
   LIST_FOREACH_SAFE (link, next, &rpc->session->subscriptions) {
-    unsubscribe(rpc->session, container_of(link, struct subscription, link));
+    rpc_end_subscription(rpc->session, container_of(link, struct subscription, link));
   }
   answer_count(rpc, count);
 }

@@ -68,6 +68,15 @@ void session_close(struct session *session) {
   free(session);
 }
 
+void session_take_token(struct session *session, struct token *token) {
+  struct worker *worker = session->worker;
+  expiry_remove(&worker->expiry, &session->expiry);
+  token_unref(session->token);
+  session->token = token;
+  if (token->exp_s != 0) expiry_add(&worker->expiry, &session->expiry, token->exp_s);
+  log_session("authenticated anew", session);
+}
+
 static bool has_expired(const struct session *session) {
   const struct token *token = session->token;
   return token != NULL && token->exp_s != 0 && token->exp_s <= (int64_t)(clock_wall_ms() / 1000);

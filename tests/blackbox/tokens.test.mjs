@@ -179,3 +179,80 @@ describe('the origin of a message', () => {
     await reader.close();
   });
 });
+
+describe('authenticate', () => {
+  const daemon = useDaemon({ DISABLE_AUTH: 'false' });
+  const connect = (claims) => Client.connect(daemon, { token: makeToken(claims) });
+  const renew = (client, claims) => client.result('authenticate', { token: makeToken(claims) });
+
+  test('goes on with the rights of the new token, and without a gap where they are the same', async () => {
+    const client = await connect({ sub: 'before', read: ['a/#', 'b'], write: ['a/#'] });
+    const publisher = await connect({ write: ['#'] });
+    for (const topic of ['a/1', 'a/+', 'b']) await client.subscribe(topic);
+    for (let i = 0; i < 20; i++) publisher.notify('publish', { topic: 'a/1', message: i });
+    const renewed = renew(client, { sub: 'after', read: ['a/1'], write: ['b'], exp: nowSeconds() + 1000 });
+    for (let i = 20; i < 40; i++) publisher.notify('publish', { topic: 'a/1', message: i });
+    const { action, status, expires } = await renewed;
+    assert.deepEqual([action, status], ['authenticate', 'ok']);
+    assert.ok(Math.abs(expires - nowSeconds() - 1000) <= 5);
+    const ended = client.notices.map(({ json }) => json).filter(({ method }) => method === 'unsubscribed');
+    assert.deepEqual(ended.map(({ params }) => params.topic).sort(), ['a/+', 'b']);
+    for (const { params } of ended) assert.match(params.reason, /does not allow/);
+    assert.deepEqual(await client.result('list', {}), ['a/1']);
+    await publisher.publish('b', 'for nobody');
+    await publisher.publish('a/1', 40);
+    const got = [];
+    while (!got.includes(40)) {
+      const [{ message, topic }] = await client.take(1);
+      if (topic === 'a/1' && !got.includes(message)) got.push(message);
+    }
+    assert.deepEqual(got, Array.from({ length: 41 }, (_, i) => i));
+    assert.match((await client.error('subscribe', { topic: 'a/+' })).data, /not allowed/);
+    assert.match((await client.error('publish', { topic: 'a/1', message: 1 })).data, /Insufficient access/);
+    await publisher.close();
+    const reader = await connect({ read: ['b'] });
+    await reader.subscribe('b');
+    await client.publish('b', 'mine');
+    assert.equal((await reader.take(1))[0].origin, 'after');
+    await reader.close();
+    await client.close();
+  });
+
+  test('renews before the old token runs out', async () => {
+    const client = await connect({ read: ['a'], exp: nowSeconds() + 2 });
+    await client.subscribe('a');
+    assert.equal((await renew(client, { read: ['a'] })).expires, null);
+    await new Promise((resolve) => setTimeout(resolve, 3500));
+    await client.result('ping', {});
+    await renew(client, { read: ['a'], exp: nowSeconds() + 1 });
+    const { code } = await withDeadline(client.closed, 'the end');
+    assert.equal(code, 1008);
+  });
+
+  const refused = {
+    'that is no token': [{ token: BAD }, /does not verify/],
+    'that is forged': [{ token: makeToken({ read: ['#'] }, { secret: 'guessed' }) }, /does not verify/],
+    'that has run out': [{ token: makeToken({ read: ['#'], exp: 1 }) }, /has expired/],
+    'that allows nothing': [{ token: makeToken({ read: [] }) }, /no valid entry/],
+    'that is missing': [{}, /token/],
+    'that is no text': [{ token: 7 }, /token/],
+  };
+  for (const [name, [params, words]] of Object.entries(refused)) {
+    test(`changes nothing with one ${name}`, async () => {
+      const client = await connect({ read: ['a'], write: ['a'] });
+      await client.subscribe('a');
+      const { code, data } = await client.error('authenticate', params);
+      assert.equal(code, -32602);
+      assert.match(data, words);
+      await client.publish('a', 1);
+      assert.equal((await client.take(1))[0].message, 1);
+      await client.close();
+    });
+  }
+
+  test('is no method over HTTP', async () => {
+    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'authenticate', params: { token: fullToken() } });
+    const response = await fetch(`http://127.0.0.1:${daemon.port}/`, { method: 'POST', body, headers: { Authorization: `Bearer ${fullToken()}`, 'Content-Type': 'application/json' } });
+    assert.equal((await response.json()).error.code, -32601);
+  });
+});

@@ -16,6 +16,9 @@
 struct broker;
 struct token;
 
+/* A phrase for a client: what is wrong with a token of which token_verify has answered that. */
+struct slice admission_text_of_bad_token(int err);
+
 bool admission_allows_origin(struct exchange *exchange);
 /* `protocol_token` comes from a WebSocket's subprotocols, else empty. The reference in `ret_token`
  * is the caller's; NULL where authentication is off. */

@@ -128,6 +128,10 @@ struct history_wish;
 void rpc_subscribe_to(struct rpc_request *rpc, struct slice filter,
                       const struct history_wish *wish);
 
+/* Ends and frees it; what is away for it finds it gone. */
+struct subscription;
+void rpc_end_subscription(struct session *session, struct subscription *subscription);
+
 /* From finish, or for a call that is never submitted: when the answers to its batch have left,
  * rpc_join runs and the call is freed. To be called before the call's own answer, which may be the
  * last one. */
@@ -138,7 +142,7 @@ void rpc_join(const struct rpc_call *call, struct session *session);
 
 /* The methods, by what they are about. */
 rpc_method_fn rpc_subscribe, rpc_unsubscribe, rpc_unsubscribe_all, rpc_list, rpc_publish;
-rpc_method_fn rpc_eventlog;
+rpc_method_fn rpc_eventlog, rpc_authenticate;
 rpc_method_fn rpc_get, rpc_set, rpc_del;
 
 #endif

@@ -73,6 +73,8 @@ void session_release(struct session *session);
 void session_leave(struct session *session);
 /* A message is handled: closes the session if it leaves and waits for nothing. */
 void session_leave_when_idle(struct session *session);
+/* The session goes on with this token. Takes over the reference. */
+void session_take_token(struct session *session, struct token *token);
 /* The token has run out: closes with 1008. */
 void session_expire(struct session *session);
 

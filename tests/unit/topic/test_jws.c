@@ -82,7 +82,7 @@ static void assert_no_change_verifies(const struct jws_keys *keys, const char *t
   "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
 #define HS_TEXT                                                                                    \
   "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." CLAIMS ".dBjftJeZ4CVP-mB92K27uhbUJU1p1r_"            \
-                                                     "wW1gFWFOEjXk"
+  "wW1gFWFOEjXk"
 
 /* RFC 7515 A.3 */
 #define ES_KEY                                                                                     \
