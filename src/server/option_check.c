@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "eventhub/server/origin.h"
+
 bool option_check_address(struct slice value) {
   char text[INET6_ADDRSTRLEN];
   struct in6_addr address; /* has room for an IPv4 address too */
@@ -14,19 +16,10 @@ bool option_check_address(struct slice value) {
   return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
 }
 
-/* RFC 6454 6.2: scheme "://" host [ ":" port ], nothing behind it. */
-static bool is_origin(struct slice item) {
-  if (slice_equal(item, SLICE("*")) || slice_equal(item, SLICE("null"))) return true;
-  const char *mark = memmem(item.ptr, item.len, "://", 3);
-  if (mark == NULL || mark == item.ptr) return false;
-  struct slice host = slice_skip(item, (size_t)(mark - item.ptr) + 3);
-  return memchr(host.ptr, '/', host.len) == NULL && memchr(item.ptr, ' ', item.len) == NULL;
-}
-
 bool option_check_origins(struct slice value) {
   struct slice item;
   while (slice_next_token(&value, ',', &item))
-    if (!is_origin(slice_trim(item))) return false;
+    if (!origin_pattern_is_valid(slice_trim(item))) return false;
   return true;
 }
 

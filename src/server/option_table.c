@@ -96,8 +96,8 @@ static const struct option_row rows[] = {
     {.name = "ALLOWED_ORIGINS",
      LIST(allowed_origins, "*"),
      CHECK(option_check_origins,
-           "`*`, or comma separated origins such as https://app.example.com (no path, no slash "
-           "at the end)"),
+           "`*`, or comma separated origins such as https://app.example.com or "
+           "https://*.example.com (no path, no slash at the end)"),
      .group = "Listening",
      .help = "Origins whose pages may connect; a client that sends no Origin always may."},
     {.name = "TRUSTED_PROXIES",

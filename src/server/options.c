@@ -1,3 +1,4 @@
+#include "eventhub/server/origin.h"
 #include "eventhub/server/options.h"
 
 #include <assert.h>
@@ -272,8 +273,7 @@ void options_done(struct options *options) {
 
 bool options_origin_is_allowed(const struct options *options, struct slice origin) {
   for (size_t i = 0; i < options->allowed_origins.count; i++) {
-    struct slice item = options->allowed_origins.items[i];
-    if (slice_equal(item, SLICE("*")) || slice_equal_nocase(item, origin)) return true;
+    if (origin_matches(options->allowed_origins.items[i], origin)) return true;
   }
   return false;
 }

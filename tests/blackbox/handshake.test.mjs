@@ -198,11 +198,11 @@ describe('a handshake is refused', () => {
 });
 
 describe('ALLOWED_ORIGINS', () => {
-  const daemon = useDaemon({ ALLOWED_ORIGINS: 'https://app.example, http://localhost:3000' });
+  const daemon = useDaemon({ ALLOWED_ORIGINS: 'https://app.example, http://localhost:3000, https://*.many.example' });
 
   const open = (headers) => RawWebSocket.open(daemon.port, { headers });
 
-  for (const origin of ['https://app.example', 'http://localhost:3000']) {
+  for (const origin of ['https://app.example', 'http://localhost:3000', 'https://one.many.example']) {
     test(`lets ${origin} in`, async () => (await open({ Origin: origin })).destroy());
   }
 
@@ -211,6 +211,8 @@ describe('ALLOWED_ORIGINS', () => {
     'https://app.example.evil',
     'http://app.example',
     'http://localhost:3001',
+    'https://many.example',
+    'https://many.example.evil',
     'null',
   ]) {
     test(`refuses ${origin} by 403`, async () => {

@@ -338,6 +338,45 @@ static void origins_match_whole_and_without_case(void **state) {
   assert_false(options_origin_is_allowed(options, SLICE("")));
 }
 
+static void a_star_in_an_origin_stands_for_what_is_below(void **state) {
+  (void)state;
+  AUTO(option_fixture) struct option_fixture loaded;
+  option_fixture_load(
+      &loaded, NULL,
+      ENV("ALLOWED_ORIGINS=https://*.A.example, *.b.example, http://*.c.example:8080"));
+  assert_int_equal(loaded.failed, 0);
+  static const struct {
+    const char *origin;
+    bool is_allowed;
+  } origins[] = {
+      {"https://app.a.example", true},
+      {"https://x.y.a.example", true},
+      {"HTTPS://APP.a.EXAMPLE", true},
+      {"https://a.example", false},
+      {"https://.a.example", false},
+      {"http://app.a.example", false},
+      {"https://app.a.example:8443", false},
+      {"https://appa.example", false},
+      {"https://app.a.example.evil", false},
+      {"https://evil/.a.example", false},
+      {"https://me@.a.example", false},
+      {"https://evil:1.a.example", false},
+      {"http://app.b.example", true},
+      {"https://app.b.example", true},
+      {"app.b.example", false},
+      {"https://b.example", false},
+      {"http://app.c.example:8080", true},
+      {"http://app.c.example", false},
+      {"https://app.c.example:8080", false},
+      {"null", false},
+      {"", false},
+  };
+  for (size_t i = 0; i < ARRAY_LEN(origins); i++) {
+    bool is_allowed = options_origin_is_allowed(&loaded.options, slice_str(origins[i].origin));
+    if (is_allowed != origins[i].is_allowed) fail_msg("%s: %d", origins[i].origin, is_allowed);
+  }
+}
+
 static void a_star_allows_every_origin(void **state) {
   (void)state;
   AUTO(option_fixture) struct option_fixture loaded;
@@ -351,6 +390,9 @@ static void origins_that_no_browser_sends_are_refused(void **state) {
       "ALLOWED_ORIGINS=",           "ALLOWED_ORIGINS=example.com",
       "ALLOWED_ORIGINS=https://a/", "ALLOWED_ORIGINS=https://a,",
       "ALLOWED_ORIGINS=://a",       "ALLOWED_ORIGINS=http://a http://b",
+      "ALLOWED_ORIGINS=*.",         "ALLOWED_ORIGINS=https://a.*.example",
+      "ALLOWED_ORIGINS=*example",   "ALLOWED_ORIGINS=://*.example",
+      "ALLOWED_ORIGINS=*.*.a",      "ALLOWED_ORIGINS=https://*",
   };
   for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
     AUTO(option_fixture) struct option_fixture loaded;
@@ -439,6 +481,7 @@ int main(void) {
       cmocka_unit_test(an_empty_secret_is_refused_where_tokens_count),
       cmocka_unit_test(the_public_secret_is_known),
       cmocka_unit_test(origins_match_whole_and_without_case),
+      cmocka_unit_test(a_star_in_an_origin_stands_for_what_is_below),
       cmocka_unit_test(a_star_allows_every_origin),
       cmocka_unit_test(origins_that_no_browser_sends_are_refused),
       cmocka_unit_test(addresses_are_numeric),
