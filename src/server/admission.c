@@ -80,9 +80,25 @@ bool admission_is_open(struct exchange *exchange) {
   return false;
 }
 
+static bool address_has_place(struct exchange *exchange) {
+  struct address_table *addresses = &exchange->worker->broker->addresses;
+  if (address_table_take(addresses, exchange->connection->peer_address)) return true;
+  exchange_reject(exchange, 429, METRIC_REFUSED_ADDRESS_LIMIT,
+                  SLICE("your address has as many connections as one may have"));
+  char peer[CONNECTION_PEER_TEXT_MAX];
+  connection_peer_text(exchange->connection, peer, sizeof peer);
+  log_limited(LOG_WARN, "connection limit of an address reached", LOG_STR("peer", peer),
+              LOG_UINT("max_connections_per_address", addresses->max));
+  return false;
+}
+
 bool admission_takes_place(struct exchange *exchange) {
   struct broker *broker = exchange->worker->broker;
-  if (atomic_fetch_add(&broker->sessions, 1) < broker->max_sessions) return true;
+  if (atomic_fetch_add(&broker->sessions, 1) < broker->max_sessions) {
+    if (address_has_place(exchange)) return true;
+    atomic_fetch_sub(&broker->sessions, 1);
+    return false;
+  }
   atomic_fetch_sub(&broker->sessions, 1);
   exchange_reject(exchange, 503, METRIC_REFUSED_CONNECTION_LIMIT,
                   SLICE("the server has as many connections as it may have"));
@@ -91,7 +107,8 @@ bool admission_takes_place(struct exchange *exchange) {
   return false;
 }
 
-void admission_give_place(struct broker *broker) {
+void admission_give_place(struct broker *broker, const struct connection *connection) {
+  address_table_give(&broker->addresses, connection->peer_address);
   atomic_fetch_sub(&broker->sessions, 1);
 }
 

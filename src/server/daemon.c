@@ -178,6 +178,7 @@ static void init_broker(struct broker *broker, const struct options *options) {
   broker->version = SLICE(EVENTHUB_VERSION);
   broker->started_s = clock_wall_ms() / 1000;
   broker->max_sessions = max_sessions(options, raise_fd_limit());
+  address_table_init(&broker->addresses, options->max_connections_per_address);
   name_instance(broker);
 }
 
@@ -315,6 +316,7 @@ static void stop(struct daemon *daemon) {
   free(broker->workers);
   if (broker->store != NULL) store_free(broker->store);
   jws_keyring_done(&broker->keys);
+  address_table_done(&broker->addresses);
   topic_trie_free(broker->trie);
   if (daemon->signal_fd >= 0) close(daemon->signal_fd);
   if (daemon->phase_fd >= 0) close(daemon->phase_fd);

@@ -126,6 +126,7 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_REFUSED_VERSION] = {REFUSED("version")},
     [METRIC_REFUSED_HEAD_TOO_BIG] = {REFUSED("head_too_big")},
     [METRIC_REFUSED_CONNECTION_LIMIT] = {REFUSED("connection_limit")},
+    [METRIC_REFUSED_ADDRESS_LIMIT] = {REFUSED("address_limit")},
     [METRIC_REFUSED_DRAINING] = {REFUSED("draining")},
     [METRIC_REFUSED_TIMEOUT] = {REFUSED("timeout")},
     [METRIC_CLOSED_1000] = {CLOSED("1000")},

@@ -131,6 +131,11 @@ static const struct option_row rows[] = {
      NUMBER(max_connections, "0", 0, 100000000),
      .group = "Limits",
      .help = "Connections of the process; 0 is as many as the descriptor limit carries."},
+    {.name = "MAX_CONNECTIONS_PER_ADDRESS",
+     NUMBER(max_connections_per_address, "0", 0, 100000000),
+     .group = "Limits",
+     .help = "Connections from one IPv4 address, or one IPv6 network of 64 bits; 0 is no limit. "
+             "Behind a proxy all have its address."},
     {.name = "MAX_MESSAGE_SIZE",
      NUMBER(max_message_size, "1048576", 1, GIB / 2),
      .group = "Limits",

@@ -63,7 +63,7 @@ void session_close(struct session *session) {
   }
   log_session("disconnected", session);
   if (session->kind == SESSION_STREAM) metrics_subtract(&worker->metrics, METRIC_SSE_STREAMS, 1);
-  admission_give_place(worker->broker);
+  admission_give_place(worker->broker, session->connection);
   session_done(session);
   free(session);
 }

@@ -240,3 +240,20 @@ describe('MAX_CONNECTIONS', () => {
       for (const ws of held) ws.destroy();
     }));
 });
+
+describe('MAX_CONNECTIONS_PER_ADDRESS', () => {
+  test('refuses by 429, and lets in again when one of that address leaves', () =>
+    withDaemon({ MAX_CONNECTIONS_PER_ADDRESS: '2' }, async (daemon) => {
+      const settled = () => eventually(() => RawWebSocket.open(daemon.port), 'free connection');
+      const held = [await settled(), await settled()];
+      assertRefusal(await exchange(daemon.port, upgradeRequest('/')), 429);
+      const stream = await exchange(daemon.port, 'GET /a HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n');
+      assertRefusal(stream, 429);
+      const metrics = await (await fetch(`http://127.0.0.1:${daemon.port}/metrics`)).text();
+      assert.match(metrics, /refused_handshakes_total\{[^}]*reason="address_limit"[^}]*\} 2\n/);
+      assert.match(daemon.stderr, /connection limit of an address reached peer=127\.0\.0\.1/);
+      await held.pop().close();
+      held.push(await settled());
+      for (const ws of held) ws.destroy();
+    }));
+});

@@ -14,6 +14,7 @@
 #include "eventhub/server/exchange.h"
 
 struct broker;
+struct connection;
 struct token;
 
 /* A phrase for a client: what is wrong with a token of which token_verify has answered that. */
@@ -26,9 +27,10 @@ bool admission_verifies(struct exchange *exchange, struct slice protocol_token,
                         struct token **ret_token);
 /* Not stopping? */
 bool admission_is_open(struct exchange *exchange);
-/* Takes one of the process' places for connections that stay, until admission_give_place. */
+/* Takes one of the places for connections that stay, the process' and the address', until
+ * admission_give_place. */
 bool admission_takes_place(struct exchange *exchange);
-void admission_give_place(struct broker *broker);
+void admission_give_place(struct broker *broker, const struct connection *connection);
 
 /* Does the request try to become a WebSocket, well-formed or not? */
 bool admission_is_asked(const struct http_request *request);

@@ -45,7 +45,8 @@ struct options {
   struct option_list allowed_origins;
   struct option_list trusted_proxies;
 
-  uint64_t max_connections; /* 0 = as many as the descriptor limit carries */
+  uint64_t max_connections;             /* 0 = as many as the descriptor limit carries */
+  uint64_t max_connections_per_address; /* 0 = no limit */
   uint64_t max_message_size;
   uint64_t max_send_queue;
   uint64_t max_subscriptions;

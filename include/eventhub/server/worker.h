@@ -15,6 +15,7 @@
 
 #include "eventhub/net/listener.h"
 #include "eventhub/net/loop.h"
+#include "eventhub/server/address_table.h"
 #include "eventhub/server/connection.h"
 #include "eventhub/server/expiry.h"
 #include "eventhub/server/fanout.h"
@@ -35,6 +36,7 @@ struct broker {
   unsigned worker_count;
   uint64_t max_sessions;     /* WebSocket connections of the process */
   _Atomic uint64_t sessions; /* ... that there are */
+  struct address_table addresses;
   atomic_bool is_draining;
   struct slice version;
   char instance[320]; /* "host:port", for metrics */

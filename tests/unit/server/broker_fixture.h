@@ -78,6 +78,7 @@ static inline void broker_fixture_init(struct broker_fixture *fixture, const cha
   fixture->phase_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   struct broker *broker = &fixture->broker;
   broker->options = options;
+  address_table_init(&broker->addresses, options->max_connections_per_address);
   jws_keyring_init(&broker->keys, jws_keys_of_secret(JWS_HS256, SLICE(BROKER_SECRET)));
   broker->version = SLICE("0");
   broker->max_sessions = options->max_connections > 0 ? options->max_connections : 1000;
@@ -98,6 +99,7 @@ static inline void broker_fixture_done(struct broker_fixture *fixture) {
   assert_int_equal(topic_trie_filter_count(broker->trie), 0);
   free(broker->workers);
   jws_keyring_done(&broker->keys);
+  address_table_done(&broker->addresses);
   store_free(broker->store);
   topic_trie_free(broker->trie);
   close(fixture->phase_fd);

@@ -59,6 +59,7 @@ static const struct {
     {"JWT_PUBLIC_KEY", ""},
     {"JWT_JWKS", ""},
     {"MAX_CACHE_MEMORY", "268435456"},
+    {"MAX_CONNECTIONS_PER_ADDRESS", "0"},
     {"ENABLE_COMPRESSION", "true"},
     {"ENABLE_HTTP_PUBLISH", "true"},
     {"ENABLE_CONSOLE", "false"},
