@@ -457,10 +457,19 @@ static void set_peer(struct connection *connection, const struct sockaddr_storag
     connection->peer_port = ntohs(v6->sin6_port);
   } else if (peer->ss_family == AF_INET) {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
-    memset(connection->peer_address + 10, 0xff, 2);
-    memcpy(connection->peer_address + 12, &v4->sin_addr, 4);
+    address_from_v4((const uint8_t *)&v4->sin_addr, connection->peer_address);
     connection->peer_port = ntohs(v4->sin_port);
   }
+}
+
+static bool is_proxy(const struct connection *connection) {
+  return network_list_holds(&connection->pool->proxies, connection->peer_address);
+}
+
+/* A proxy may speak for another one. */
+void connection_set_client(struct connection *connection, const struct proxied *client) {
+  memcpy(connection->peer_address, client->address, sizeof connection->peer_address);
+  connection->peer_port = client->port;
 }
 
 void connection_peer_text(const struct connection *connection, char *out, size_t cap) {
@@ -491,6 +500,7 @@ struct connection *connection_open(struct connection_pool *pool, int fd,
                                    const struct sockaddr_storage *peer) {
   struct connection *connection = new_connection(pool, fd);
   set_peer(connection, peer);
+  if (is_proxy(connection)) connection->proxy = CONNECTION_PROXY_BEGINS;
   /* Edge-triggered for both directions, once: waiting for room to write needs no epoll_ctl. */
   if (loop_add(pool->loop, &connection->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
     close(fd);

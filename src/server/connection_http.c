@@ -160,7 +160,29 @@ static struct slice text_of_bad_head(int err) {
   return SLICE("malformed HTTP request");
 }
 
+/* Bytes that the header of the PROXY protocol takes; 0 where there is none, or not all of it. */
+static size_t consume_proxy_header(struct connection *connection, const char *bytes, size_t len) {
+  struct proxied client;
+  int used = proxy_header_parse(bytes, len, &client);
+  if (used == ERR_AGAIN) return 0;
+  if (used < 0) {
+    refuse_bad(connection, 400, SLICE("malformed header of the PROXY protocol"));
+    return len;
+  }
+  connection->proxy = CONNECTION_PROXY;
+  if (!client.has_address) return (size_t)used;
+  connection_set_client(connection, &client);
+  /* What it speaks for may be another proxy. */
+  if (!network_list_holds(&connection->pool->proxies, client.address))
+    connection->proxy = CONNECTION_NO_PROXY;
+  return (size_t)used;
+}
+
 size_t connection_consume_http(struct connection *connection, const char *bytes, size_t len) {
+  if (connection->proxy == CONNECTION_PROXY_BEGINS) {
+    size_t used = consume_proxy_header(connection, bytes, len);
+    if (used > 0 || connection->proxy == CONNECTION_PROXY_BEGINS) return used;
+  }
   if (connection->body != NULL) return consume_body(connection, bytes, len);
   struct http_request request;
   int used = http_request_parse(bytes, len, &request);

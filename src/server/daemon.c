@@ -173,12 +173,21 @@ static void name_instance(struct broker *broker) {
            (unsigned long long)broker->options->listen_port);
 }
 
+/* Which the options' check has let pass. */
+static void init_proxies(struct network_list *proxies, const struct option_list *list) {
+  if (list->count == 0) return;
+  proxies->items = x_calloc(list->count, sizeof *proxies->items);
+  for (size_t i = 0; i < list->count; i++)
+    if (network_parse(list->items[i], &proxies->items[proxies->count]) == 0) proxies->count++;
+}
+
 static void init_broker(struct broker *broker, const struct options *options) {
   broker->options = options;
   broker->version = SLICE(EVENTHUB_VERSION);
   broker->started_s = clock_wall_ms() / 1000;
   broker->max_sessions = max_sessions(options, raise_fd_limit());
   address_table_init(&broker->addresses, options->max_connections_per_address);
+  init_proxies(&broker->proxies, &options->trusted_proxies);
   name_instance(broker);
 }
 
@@ -317,6 +326,7 @@ static void stop(struct daemon *daemon) {
   if (broker->store != NULL) store_free(broker->store);
   jws_keyring_done(&broker->keys);
   address_table_done(&broker->addresses);
+  free(broker->proxies.items);
   topic_trie_free(broker->trie);
   if (daemon->signal_fd >= 0) close(daemon->signal_fd);
   if (daemon->phase_fd >= 0) close(daemon->phase_fd);

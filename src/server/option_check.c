@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "eventhub/base/network.h"
 #include "eventhub/server/origin.h"
 
 bool option_check_address(struct slice value) {
@@ -78,4 +79,13 @@ bool option_check_sentinels(struct slice value) {
 
 bool option_check_redis_prefix(struct slice value) {
   return consists_of(value, "_-.:");
+}
+
+bool option_check_networks(struct slice value) {
+  struct slice item;
+  struct network network;
+  if (value.len == 0) return true;
+  while (slice_next_token(&value, ',', &item))
+    if (network_parse(slice_trim(item), &network) < 0) return false;
+  return true;
 }

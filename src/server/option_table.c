@@ -102,10 +102,10 @@ static const struct option_row rows[] = {
      .help = "Origins whose pages may connect; a client that sends no Origin always may."},
     {.name = "TRUSTED_PROXIES",
      LIST(trusted_proxies, ""),
-     NEEDS(PROXIES, IF_GIVEN),
+     CHECK(option_check_networks,
+           "comma separated addresses and networks such as 10.0.0.0/8, 192.0.2.7 or fd00::/8"),
      .group = "Listening",
-     .help = "Networks (CIDR, comma separated) whose X-Forwarded-For and PROXY protocol headers "
-             "are believed."},
+     .help = "Proxies whose PROXY protocol, Forwarded and X-Forwarded-For headers are believed."},
     {.name = "HANDSHAKE_TIMEOUT",
      NUMBER(handshake_timeout_s, "15", 1, 3600),
      .group = "Listening",
@@ -371,7 +371,6 @@ static const struct {
                                  .way_out = "set it to false to serve without TLS"},
     [OPTION_FEATURE_CONSOLE] = {.name = "the web console",
                                 .way_out = "remove it or set it to false"},
-    [OPTION_FEATURE_PROXIES] = {.name = "reading addresses from proxies", .way_out = "remove it"},
 };
 
 size_t option_count(void) {

@@ -149,7 +149,16 @@ static void route_request(struct exchange *exchange) {
   }
 }
 
+/* For the log, and for limits of an address. */
+static void note_client(struct connection *connection, const struct http_request *request) {
+  struct proxied client;
+  if (connection->proxy == CONNECTION_PROXY &&
+      proxied_client(request, &connection->pool->proxies, &client))
+    connection_set_client(connection, &client);
+}
+
 void routes_on_request(struct connection *connection, const struct http_request *request) {
+  note_client(connection, request);
   struct exchange exchange = {
       .worker = connection->pool->context, .connection = connection, .request = request};
   if (admission_is_asked(request)) {

@@ -250,6 +250,7 @@ int worker_init(struct worker *worker, struct broker *broker, unsigned index, in
   if (err < 0) return err;
   struct connection_limits limits = limits_of(options);
   connection_pool_init(&worker->pool, &worker->loop, &limits, &worker->metrics, &handler, worker);
+  worker->pool.proxies = broker->proxies;
   if (options->enable_io_uring) connection_pool_use_ring(&worker->pool);
   fanout_init(&worker->fanout, broker->trie, &worker->pool, &worker->client, index);
   expiry_init(&worker->expiry, &worker->loop, on_token_expired, worker);

@@ -11,8 +11,7 @@
 #include <stdint.h>
 
 #include "eventhub/base/map.h"
-
-enum { ADDRESS_BYTES = 16 }; /* IPv6, or IPv4 as ::ffff:a.b.c.d */
+#include "eventhub/base/network.h"
 
 struct address_table {
   pthread_mutex_t lock;

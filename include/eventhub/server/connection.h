@@ -32,6 +32,7 @@
 #include "eventhub/net/stream.h"
 #include "eventhub/proto/http_request.h"
 #include "eventhub/proto/http_response.h"
+#include "eventhub/proto/proxy_header.h"
 #include "eventhub/proto/ws_deflate.h"
 #include "eventhub/proto/ws_frame.h"
 #include "eventhub/proto/ws_handshake.h"
@@ -101,6 +102,13 @@ struct connection_limits {
 
 /* Connections with something to send, the oldest first. A connection stands in one of the pool's
  * lists: who is served by a wide fan-out waits for its turn, and others do not wait behind it. */
+/* What is known of a trusted proxy at the other end. */
+enum connection_proxy {
+  CONNECTION_NO_PROXY,
+  CONNECTION_PROXY_BEGINS, /* its first bytes may be a header of the PROXY protocol */
+  CONNECTION_PROXY         /* its requests may name clients */
+};
+
 struct dirty_list {
   struct connection *first, *last;
   uint32_t count;
@@ -122,9 +130,10 @@ struct connection_pool {
   uint32_t open_count;
   /* To flush at the end of the turn: what was asked for, and what came by fan-out. */
   struct dirty_list answers, deliveries;
-  uint64_t flush_ns;       /* that sending each of them may take of a turn */
-  struct send_ring *ring;  /* NULL: sends are made one by one */
-  struct connection *dead; /* to free at the end of the turn */
+  struct network_list proxies; /* that are trusted; the caller's memory */
+  uint64_t flush_ns;           /* that sending each of them may take of a turn */
+  struct send_ring *ring;      /* NULL: sends are made one by one */
+  struct connection *dead;     /* to free at the end of the turn */
   char *recv_buffer;
   struct ws_inflater *inflater; /* for all connections; NULL before the first use */
   struct ws_deflater *deflater;
@@ -153,11 +162,12 @@ struct connection {
     struct connection_body *body; /* of an HTTP request, while it comes; else NULL */
     struct ws_window *window;     /* with compression: what a client with context refers to */
   };
-  void *session;            /* the handler's */
-  uint8_t peer_address[16]; /* IPv4 as ::ffff:a.b.c.d */
+  void *session;                       /* the handler's */
+  uint8_t peer_address[ADDRESS_BYTES]; /* the client's, where a trusted proxy has told it */
   uint16_t peer_port;
   struct ws_deflate deflate; /* compression, as it was negotiated */
   uint8_t debt;              /* enum connection_debt */
+  uint8_t proxy;             /* enum connection_proxy */
   uint8_t format;            /* the handler's: in which form messages go out; 0 at first */
 };
 
@@ -229,6 +239,8 @@ void connection_resume(struct connection *connection, enum connection_pause why)
 
 enum { CONNECTION_PEER_TEXT_MAX = 46 };
 /* "192.0.2.1" or "2001:db8::1" for logs; `cap` at least CONNECTION_PEER_TEXT_MAX. */
+/* The client that the connection's proxy speaks for. */
+void connection_set_client(struct connection *connection, const struct proxied *client);
 void connection_peer_text(const struct connection *connection, char *out, size_t cap);
 
 /* The parts of connection_push that are not the common case. */

@@ -18,6 +18,9 @@ bool option_check_metric_prefix(struct slice value);
 /* Nothing, or items that are each `host`, `host:port`, `[v6]` or `[v6]:port`. */
 bool option_check_sentinels(struct slice value);
 
+/* Nothing, or addresses and networks (network.h). */
+bool option_check_networks(struct slice value);
+
 /* [A-Za-z0-9_.:-]+: needs no escaping in a Redis glob and ends no hash tag. */
 bool option_check_redis_prefix(struct slice value);
 

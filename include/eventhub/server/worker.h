@@ -37,6 +37,7 @@ struct broker {
   uint64_t max_sessions;     /* WebSocket connections of the process */
   _Atomic uint64_t sessions; /* ... that there are */
   struct address_table addresses;
+  struct network_list proxies; /* that are trusted */
   atomic_bool is_draining;
   struct slice version;
   char instance[320]; /* "host:port", for metrics */
