@@ -71,6 +71,8 @@ void log_old_restore(struct eventlog *log, struct log_topic *topic, uint64_t cou
   struct log_old_topic *old = old_of(log, topic);
   old->count = count;
   old->last = last;
+  if (log->config.max_length != 0 && count > log->config.max_length)
+    log_old_note_too_long(log, topic);
   store_metric_add(&log->metrics->log_messages, count);
   store_metric_add(&log->metrics->log_disk_messages, count);
 }
@@ -180,8 +182,8 @@ static bool move_some(struct eventlog *log, const struct log_old_limits *limits)
   log->old.step++;
   struct moving moving = {
       .log = log, .limits = limits, .excess = memory_of(log) - limits->max_memory};
-  if (journal_walk_blocks(log->config.journal, log->old.next_block, move_block, &moving) < 0)
-    give_up(log);
+  int err = journal_walk_blocks(log->config.journal, log->old.next_block, move_block, &moving);
+  if (err == ERR_INVALID) give_up(log); /* else it may go better the next time */
   for (size_t i = 0; i < moving.topic_count; i++)
     log_keeper_put(&log->keeper, moving.topics[i]);
   free(moving.topics);

@@ -216,6 +216,7 @@ describe('a history longer than memory', onlyEmbedded('Redis has a memory of its
 
   test('keeps to MAX_CACHE_LENGTH, and to the time to live', async () => {
     const directory = newDirectory();
+    let last;
     await withJournal(directory, { ...env, MAX_CACHE_LENGTH: '100', MAX_CACHE_MEMORY: '20000' }, async (client, daemon) => {
       const ids = [];
       for (let i = 0; i < 250; i++) {
@@ -229,11 +230,19 @@ describe('a history longer than memory', onlyEmbedded('Redis has a memory of its
       }
       assert.equal((await client.eventlog('t', { sinceEventId: ids[160] })).recovered, true);
       assert.equal((await client.eventlog('t', { sinceEventId: ids[20] })).recovered, false);
+      last = ids.slice(-30);
       for (let i = 0; i < 90; i++) client.notify('publish', { topic: 'short', message: 'x'.repeat(300), ttl: 3 });
       assert.equal((await everything(client, 'short')).items.length, 90);
       await eventually(async () => (await daemon.metric('eventlog_messages')) < 110, 'the short ones to go', 15_000);
       await eventually(async () => (await daemon.metric('eventlog_messages')) === 100, 'what is too much to go');
       assert.equal((await everything(client, 'short')).items.length, 0);
+    });
+    // A lower limit holds for what is on the disk already.
+    await withJournal(directory, { ...env, MAX_CACHE_LENGTH: '30', MAX_CACHE_MEMORY: '2000' }, async (client, daemon) => {
+      assert.deepEqual((await everything(client, 't')).items.map(({ id }) => id), last);
+      await client.publish('other', 1);
+      await eventually(async () => (await daemon.metric('eventlog_messages')) === 31, 'the others to go');
+      assert.deepEqual((await everything(client, 't')).items.map(({ id }) => id), last);
     });
   });
 });
