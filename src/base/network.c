@@ -1,16 +1,30 @@
 #include "eventhub/base/network.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "eventhub/base/err.h"
 
-enum { V4_AT = 12, V4_BITS = 32, ALL_BITS = 128 };
+enum { V4_AT = 12, V4_BYTES = 4, V4_BITS = 32, ALL_BITS = 128 };
 
-void address_from_v4(const uint8_t v4[4], uint8_t ret[ADDRESS_BYTES]) {
-  memset(ret, 0, ADDRESS_BYTES);
-  memset(ret + V4_AT - 2, 0xff, 2);
-  memcpy(ret + V4_AT, v4, 4);
+/* RFC 4291 2.5.5.2: what an IPv4 address has in front of it. */
+static const uint8_t mapped[V4_AT] = {[10] = 0xff, [11] = 0xff};
+
+void address_from_v4(const uint8_t v4[V4_BYTES], uint8_t ret[ADDRESS_BYTES]) {
+  memcpy(ret, mapped, V4_AT);
+  memcpy(ret + V4_AT, v4, V4_BYTES);
+}
+
+bool address_is_v4(const uint8_t address[ADDRESS_BYTES]) {
+  return memcmp(address, mapped, V4_AT) == 0;
+}
+
+void address_text(const uint8_t address[ADDRESS_BYTES], char *out, size_t cap) {
+  bool is_v4 = address_is_v4(address);
+  if (inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address + V4_AT : address, out,
+                (socklen_t)cap) == NULL)
+    snprintf(out, cap, "?");
 }
 
 int address_parse(struct slice text, uint8_t ret[ADDRESS_BYTES]) {

@@ -21,10 +21,8 @@ static struct slice entry_key(const struct map_node *node) {
 }
 
 static void network_of(const uint8_t address[ADDRESS_BYTES], char ret[ADDRESS_BYTES]) {
-  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-  bool is_v4 = memcmp(address, mapped, sizeof mapped) == 0;
   memset(ret, 0, ADDRESS_BYTES);
-  memcpy(ret, address, is_v4 ? ADDRESS_BYTES : NETWORK_BYTES);
+  memcpy(ret, address, address_is_v4(address) ? ADDRESS_BYTES : NETWORK_BYTES);
 }
 
 static struct entry *find(const struct address_table *table, const char network[ADDRESS_BYTES]) {

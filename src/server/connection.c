@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -466,20 +465,13 @@ static bool is_proxy(const struct connection *connection) {
   return network_list_holds(&connection->pool->proxies, connection->peer_address);
 }
 
-/* A proxy may speak for another one. */
 void connection_set_client(struct connection *connection, const struct proxied *client) {
   memcpy(connection->peer_address, client->address, sizeof connection->peer_address);
   connection->peer_port = client->port;
 }
 
 void connection_peer_text(const struct connection *connection, char *out, size_t cap) {
-  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-  const uint8_t *address = connection->peer_address;
-  bool is_v4 = memcmp(address, mapped, sizeof mapped) == 0;
-  if (inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address + 12 : address, out, (socklen_t)cap) ==
-      NULL) {
-    snprintf(out, cap, "?");
-  }
+  address_text(connection->peer_address, out, cap);
 }
 
 static struct connection *new_connection(struct connection_pool *pool, int fd) {

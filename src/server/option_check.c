@@ -1,20 +1,13 @@
 #include "eventhub/server/option_check.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "eventhub/base/network.h"
 #include "eventhub/server/origin.h"
 
 bool option_check_address(struct slice value) {
-  char text[INET6_ADDRSTRLEN];
-  struct in6_addr address; /* has room for an IPv4 address too */
-  if (slice_equal(value, SLICE("*"))) return true;
-  if (value.len == 0 || value.len >= sizeof text) return false;
-  memcpy(text, value.ptr, value.len);
-  text[value.len] = '\0';
-  return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+  uint8_t address[ADDRESS_BYTES];
+  return slice_equal(value, SLICE("*")) || address_parse(value, address) == 0;
 }
 
 bool option_check_origins(struct slice value) {

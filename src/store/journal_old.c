@@ -35,31 +35,40 @@ static int take(int failed, const MDB_val *key, const MDB_val *value, uint64_t r
   return err < 0 ? err : 1;
 }
 
+/* Where the cursor stands: at the first key from that of the message on. LMDB's answer. */
+struct place {
+  char bytes[JOURNAL_OLD_KEY_BYTES]; /* of the message */
+  MDB_val key, value;
+};
+
+static int seek(struct journal_reader *reader, uint64_t row, struct message_id id,
+                struct place *ret) {
+  journal_old_key(ret->bytes, row, id);
+  ret->key = (MDB_val){sizeof ret->bytes, ret->bytes};
+  return mdb_cursor_get(reader->messages, &ret->key, &ret->value, MDB_SET_RANGE);
+}
+
 int journal_read_first(struct journal_reader *reader, uint64_t row, struct message_id from,
                        struct journal_old *ret) {
-  char bytes[JOURNAL_OLD_KEY_BYTES];
-  MDB_val key = {sizeof bytes, bytes}, value;
+  struct place place;
   if (reader->messages == NULL) return ERR_SYSTEM;
-  journal_old_key(bytes, row, from);
-  int failed = mdb_cursor_get(reader->messages, &key, &value, MDB_SET_RANGE);
-  return take(failed, &key, &value, row, ret);
+  int failed = seek(reader, row, from, &place);
+  return take(failed, &place.key, &place.value, row, ret);
 }
 
 int journal_read_last(struct journal_reader *reader, uint64_t row, struct message_id to,
                       struct journal_old *ret) {
-  char bytes[JOURNAL_OLD_KEY_BYTES];
-  MDB_val key = {sizeof bytes, bytes}, value;
+  struct place place;
   if (reader->messages == NULL) return ERR_SYSTEM;
-  journal_old_key(bytes, row, to);
-  int failed = mdb_cursor_get(reader->messages, &key, &value, MDB_SET_RANGE);
-  bool is_there =
-      failed == 0 && key.mv_size == sizeof bytes && memcmp(key.mv_data, bytes, sizeof bytes) == 0;
+  int failed = seek(reader, row, to, &place);
+  bool is_there = failed == 0 && place.key.mv_size == sizeof place.bytes &&
+                  memcmp(place.key.mv_data, place.bytes, sizeof place.bytes) == 0;
   if (failed == MDB_NOTFOUND) {
-    failed = mdb_cursor_get(reader->messages, &key, &value, MDB_LAST);
+    failed = mdb_cursor_get(reader->messages, &place.key, &place.value, MDB_LAST);
   } else if (failed == 0 && !is_there) {
-    failed = mdb_cursor_get(reader->messages, &key, &value, MDB_PREV);
+    failed = mdb_cursor_get(reader->messages, &place.key, &place.value, MDB_PREV);
   }
-  return take(failed, &key, &value, row, ret);
+  return take(failed, &place.key, &place.value, row, ret);
 }
 
 int journal_read_expiry(struct journal_reader *reader, struct journal_old *ret) {

@@ -122,8 +122,8 @@ static bool cursor_find(struct reading *reading, struct cursor *cursor) {
                                                       cursor->id, &reading->found)
                                   : ERR_SYSTEM;
   if (got < 0) {
-    log_error("a message cannot be read from the journal: history ends there",
-              LOG_SLICE("topic", log_topic_name(cursor->topic)));
+    log_limited(LOG_WARN, "a message cannot be read from the journal: history ends there",
+                LOG_SLICE("topic", log_topic_name(cursor->topic)));
     reading->missing = true;
   }
   if (got <= 0) return false;

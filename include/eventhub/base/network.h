@@ -24,6 +24,9 @@ struct network_list {
 /* `a.b.c.d` or IPv6 without brackets. 0 or ERR_INVALID. */
 int address_parse(struct slice text, uint8_t ret[ADDRESS_BYTES]);
 void address_from_v4(const uint8_t v4[4], uint8_t ret[ADDRESS_BYTES]);
+bool address_is_v4(const uint8_t address[ADDRESS_BYTES]);
+/* "192.0.2.1" or "2001:db8::1"; `cap` at least INET6_ADDRSTRLEN. */
+void address_text(const uint8_t address[ADDRESS_BYTES], char *out, size_t cap);
 
 /* `address/bits` (RFC 4632, RFC 4291 2.3), or an address by itself. 0 or ERR_INVALID. */
 int network_parse(struct slice text, struct network *ret);

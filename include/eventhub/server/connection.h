@@ -100,8 +100,6 @@ struct connection_limits {
   uint32_t ping_interval_ms;
 };
 
-/* Connections with something to send, the oldest first. A connection stands in one of the pool's
- * lists: who is served by a wide fan-out waits for its turn, and others do not wait behind it. */
 /* What is known of a trusted proxy at the other end. */
 enum connection_proxy {
   CONNECTION_NO_PROXY,
@@ -109,6 +107,8 @@ enum connection_proxy {
   CONNECTION_PROXY         /* its requests may name clients */
 };
 
+/* Connections with something to send, the oldest first. A connection stands in one of the pool's
+ * lists: who is served by a wide fan-out waits for its turn, and others do not wait behind it. */
 struct dirty_list {
   struct connection *first, *last;
   uint32_t count;
@@ -238,9 +238,9 @@ void connection_pause(struct connection *connection, enum connection_pause why);
 void connection_resume(struct connection *connection, enum connection_pause why);
 
 enum { CONNECTION_PEER_TEXT_MAX = 46 };
-/* "192.0.2.1" or "2001:db8::1" for logs; `cap` at least CONNECTION_PEER_TEXT_MAX. */
-/* The client that the connection's proxy speaks for. */
+/* From here on the peer is the client that its proxy speaks for. */
 void connection_set_client(struct connection *connection, const struct proxied *client);
+/* "192.0.2.1" or "2001:db8::1" for logs; `cap` at least CONNECTION_PEER_TEXT_MAX. */
 void connection_peer_text(const struct connection *connection, char *out, size_t cap);
 
 /* The parts of connection_push that are not the common case. */

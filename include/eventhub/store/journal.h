@@ -3,7 +3,7 @@
 
 /*
  * The journal of the embedded store: what survives it, on disk. It is written in the order of
- * events and read once, at the start.
+ * events and read at the start; later only what has left memory is (journal_old.h).
  *
  *   changes of a turn          messages, packed into blocks
  *         |                    rows of topics: what is left of them beside their messages
