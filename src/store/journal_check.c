@@ -18,7 +18,13 @@
 /* Where LMDB keeps two descriptions of the whole, written in turn, each with the number of its
  * commit: at the start of the first two pages. Without this check a flipped bit in the newer one
  * could bring back the state before the last commit. */
-enum { META_MAGIC = 0xbeefc0deu, META_AT = 16, META_PAGE_SIZE_AT = 40, META_COMMIT_AT = 144 };
+enum {
+  META_MAGIC = 0xbeefc0deu,
+  META_AT = 16,
+  META_PAGE_SIZE_AT = 40,
+  META_LAST_PAGE_AT = 136,
+  META_COMMIT_AT = 144
+};
 
 const char *journal_table_name(enum journal_table table) {
   static const char *const names[JOURNAL_TABLE_COUNT] = {
@@ -30,6 +36,7 @@ const char *journal_table_name(enum journal_table table) {
 
 /* ---- in the child: what is wrong goes to a pipe, and ends it ---- */
 
+static const char too_short[] = "the file is too short";
 static int complaint_fd;
 
 static _Noreturn void complain(const char *what) {
@@ -135,14 +142,15 @@ static void check_table(MDB_txn *txn, enum journal_table table) {
   mdb_cursor_close(cursor);
 }
 
-/* Pages that are free, by the commit that freed them: falling numbers behind their count. */
-static void check_free_pages(MDB_txn *txn, size_t last_page) {
+/* Pages that are free, by the commit that freed them: falling numbers behind their count. Answers
+ * how many of them lie at or behind `end`. */
+static size_t check_free_pages(MDB_txn *txn, size_t last_page, size_t end) {
   enum { FREE_PAGES = 0 };
   MDB_cursor *cursor;
   MDB_val key, value;
   MDB_stat stat;
   int failed;
-  size_t count = 0;
+  size_t count = 0, behind = 0;
   require(mdb_stat(txn, FREE_PAGES, &stat));
   require(mdb_cursor_open(txn, FREE_PAGES, &cursor));
   while ((failed = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
@@ -150,14 +158,20 @@ static void check_free_pages(MDB_txn *txn, size_t last_page) {
     const size_t *pages = value.mv_data;
     size_t room = value.mv_size / sizeof *pages;
     if (room == 0 || pages[0] >= room) complain("the list of free pages is damaged");
-    for (size_t i = 1; i <= pages[0]; i++)
+    for (size_t i = 1; i <= pages[0]; i++) {
       if (pages[i] < 2 || pages[i] > last_page || (i > 1 && pages[i] >= pages[i - 1]))
         complain("the list of free pages is damaged");
+      if (pages[i] >= end) behind++;
+    }
   }
   if (failed != MDB_NOTFOUND) require(failed);
   mdb_cursor_close(cursor);
+  return behind;
 }
 
+/* Pages that a commit has taken and freed again are never written: where they are the last ones,
+ * the file may well end before them. Where others are missing, looking for the free ones may end
+ * this process. */
 static void check_pages(const char *path, MDB_env *env, MDB_txn *txn) {
   MDB_envinfo info;
   MDB_stat stat;
@@ -165,9 +179,9 @@ static void check_pages(const char *path, MDB_env *env, MDB_txn *txn) {
   require(mdb_env_info(env, &info));
   require(mdb_env_stat(env, &stat));
   if (lstat(path, &file) != 0) complain(strerror(errno));
-  if ((uint64_t)file.st_size < (info.me_last_pgno + 1) * stat.ms_psize)
-    complain("the file is too short");
-  check_free_pages(txn, info.me_last_pgno);
+  size_t end = (size_t)file.st_size / stat.ms_psize, last = info.me_last_pgno;
+  size_t missing = end <= last ? last + 1 - end : 0;
+  if (check_free_pages(txn, last, end) < missing) complain(too_short);
 }
 
 /* What is damaged may well end this process: that is no crash that anybody has to report. */
@@ -209,8 +223,26 @@ static void read_complaint(int fd, struct buf *why) {
   }
 }
 
+/* Does the newer description count more pages than there are? */
+static bool is_cut_off(const char *path) {
+  uint64_t last_page[2] = {0, 0};
+  uint32_t page_size = 0;
+  struct stat file = {.st_size = 0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool is_read =
+      fstat(fd, &file) == 0 &&
+      pread(fd, &page_size, sizeof page_size, META_PAGE_SIZE_AT) == sizeof page_size &&
+      pread(fd, &last_page[0], sizeof last_page[0], META_LAST_PAGE_AT) == sizeof last_page[0] &&
+      pread(fd, &last_page[1], sizeof last_page[1], (off_t)page_size + META_LAST_PAGE_AT) ==
+          sizeof last_page[1];
+  close(fd);
+  uint64_t last = last_page[0] > last_page[1] ? last_page[0] : last_page[1];
+  return is_read && page_size > 0 && (uint64_t)file.st_size / page_size <= last;
+}
+
 /* How the child ended. */
-static int await(pid_t child, struct buf *why) {
+static int await(pid_t child, const char *path, struct buf *why) {
   int status;
   pid_t got;
   do {
@@ -218,7 +250,8 @@ static int await(pid_t child, struct buf *why) {
   } while (got < 0 && errno == EINTR);
   if (got < 0) return ERR_SYSTEM;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
-  if (why->len == 0) buf_append_str(why, "its pages contradict each other");
+  if (why->len == 0)
+    buf_append_str(why, is_cut_off(path) ? too_short : "its pages contradict each other");
   return ERR_INVALID;
 }
 
@@ -236,7 +269,7 @@ int journal_check(const char *path, struct buf *why) {
   close(ends[1]);
   if (child > 0) read_complaint(ends[0], why);
   close(ends[0]);
-  if (child > 0) return await(child, why);
+  if (child > 0) return await(child, path, why);
   errno = fork_errno;
   return ERR_SYSTEM;
 }

@@ -597,6 +597,47 @@ static void a_newer_format_is_left_alone(void **state) {
   expect_refusal("newer", "was written by a newer version (format 3, this one reads up to 2)");
 }
 
+/* A value that came and went within one commit has pages at the end of the file that were never
+ * written. */
+static void a_file_may_end_before_its_last_free_pages(void **state) {
+  (void)state;
+  const struct journal_meta fresh = {.format = JOURNAL_FORMAT};
+  enum { EARLIER = 10 };
+  char directory[PATH_BYTES], path[PATH_BYTES], value[100000] = "";
+  AUTO(buf) struct buf why = BUF_INIT;
+  AUTO(buf) struct buf sealed = BUF_INIT;
+  struct journal_file *file;
+  struct journal_changes changes;
+  snprintf(directory, sizeof directory, "%s/short", root);
+  snprintf(path, sizeof path, "%.90s/" JOURNAL_FILE_NAME, directory);
+  journal_value_begin(&sealed);
+  buf_append(&sealed, value, sizeof value);
+  journal_value_seal(&sealed, JOURNAL_KV, 1);
+  journal_changes_init(&changes);
+  journal_changes_put(&changes, JOURNAL_KV, 1, buf_slice(&sealed));
+  journal_changes_remove(&changes, JOURNAL_KV, 1);
+  assert_int_equal(journal_file_open(directory, &fresh, &file, &why), 0);
+  /* All that a commit changes beside it finds room among the pages of those before. */
+  for (uint64_t i = 0; i < EARLIER; i++) {
+    struct journal_changes few;
+    journal_changes_init(&few);
+    journal_changes_put_generation(&few, i);
+    assert_int_equal(journal_file_write(file, &few), 0);
+    journal_changes_done(&few);
+  }
+  assert_int_equal(journal_file_write(file, &changes), 0);
+  struct stat status;
+  assert_int_equal(stat(path, &status), 0);
+  assert_true((uint64_t)status.st_size < journal_file_usage(file).bytes);
+  journal_file_close(file);
+  journal_changes_done(&changes);
+  assert_int_equal(journal_file_open(directory, &fresh, &file, &why), 0);
+  journal_file_close(file);
+  /* The two that describe the whole, and one more. */
+  assert_int_equal(truncate(path, 3 * sysconf(_SC_PAGESIZE)), 0);
+  expect_refusal("short", "is damaged (the file is too short)");
+}
+
 static void one_broker_has_a_directory(void **state) {
   (void)state;
   struct world world;
@@ -638,6 +679,7 @@ int main(void) {
       cmocka_unit_test(a_start_without_an_eventlog_leaves_it_on_the_disk),
       cmocka_unit_test(a_full_disk_refuses_and_comes_back),
       cmocka_unit_test(a_newer_format_is_left_alone),
+      cmocka_unit_test(a_file_may_end_before_its_last_free_pages),
       cmocka_unit_test(one_broker_has_a_directory),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
