@@ -74,14 +74,19 @@ static void append_reason(struct buf *out, int err, struct slice answer) {
 }
 
 int health_check(const struct options *options, uint32_t timeout_ms, struct buf *ret_error) {
-  static const struct client_tls no_tls = {0};
+  /* It is ourselves whom we ask; the certificate is for other names. */
+  static const struct client_tls tls = {.is_insecure = true};
   AUTO(buf) struct buf answer = BUF_INIT;
   uint64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
   struct client_url url = {.port = (uint16_t)options->listen_port};
+  if (options->disable_unsecure_listener) {
+    url.is_secure = true;
+    url.port = (uint16_t)options->ssl_listen_port;
+  }
   struct client_socket socket;
   snprintf(url.host, sizeof url.host, "%s", address_to_ask(options->listen_address));
   client_socket_init(&socket);
-  int err = client_socket_connect(&socket, &url, &no_tls, deadline_ms, ret_error);
+  int err = client_socket_connect(&socket, &url, &tls, deadline_ms, ret_error);
   if (err < 0) return err;
   err = ask(&socket, deadline_ms, &answer);
   client_socket_close(&socket);

@@ -115,11 +115,13 @@ int listener_start(struct listener *listener, struct loop *loop, struct slice ad
   listener->on_accept = on_accept;
   listener->context = context;
   listener->io.on_ready = on_listener_ready;
+  listener->io.fd = -1;
   int err = open_listening(address, port, true, &listener->io.fd);
   if (err < 0) return err;
   err = loop_add(loop, &listener->io, EPOLLIN);
   if (err < 0) {
     close(listener->io.fd);
+    listener->io.fd = -1;
     return err;
   }
   deadline_init(&listener->retry);

@@ -209,9 +209,10 @@ static int flush_rest(struct out_queue *queue, struct stream *stream, size_t *re
     int err = take_result(queue, stream_sendv(stream, parts, count), ret_sent);
     if (err < 0) return err;
   }
-  queue->blocked = false;
   if (queue->rest != NULL) release_ring(queue);
-  return 0;
+  int err = stream_flush(stream);
+  queue->blocked = err == ERR_AGAIN;
+  return err;
 }
 
 int out_queue_flush(struct out_queue *queue, struct stream *stream, size_t *ret_sent) {

@@ -249,8 +249,13 @@ static inline void flush_first(struct dirty_list *list, struct send_ring *ring) 
   }
 }
 
+/* TLS makes records of what is to be sent, and sends them itself. */
+static bool suits_ring(const struct connection_pool *pool, const struct dirty_list *list) {
+  return pool->ring != NULL && list->first->stream.tls == NULL;
+}
+
 static void flush_by_ring(struct connection_pool *pool, struct dirty_list *list) {
-  while (list->first != NULL && send_ring_takes(pool->ring))
+  while (list->first != NULL && suits_ring(pool, list) && send_ring_takes(pool->ring))
     flush_first(list, pool->ring);
   send_ring_submit(pool->ring, on_ring_sent);
 }
@@ -266,8 +271,7 @@ static inline void flush_one_by_one(struct dirty_list *list) {
 static void flush_list(struct connection_pool *pool, struct dirty_list *list) {
   uint64_t start_ns = list->first != NULL ? clock_monotonic_ns() : 0;
   while (list->first != NULL) {
-    bool by_ring = pool->ring != NULL && list->count >= RING_WORTH;
-    if (by_ring) {
+    if (list->count >= RING_WORTH && suits_ring(pool, list)) {
       flush_by_ring(pool, list);
     } else {
       flush_one_by_one(list);
@@ -474,6 +478,14 @@ void connection_peer_text(const struct connection *connection, char *out, size_t
   address_text(connection->peer_address, out, cap);
 }
 
+/* Edge-triggered for both directions, once: waiting for room to write needs no epoll_ctl. */
+static int start(struct connection *connection, struct tls_config *tls) {
+  int err = tls == NULL ? 0 : stream_start_tls(&connection->stream, tls);
+  if (err < 0) return err;
+  return loop_add(connection->pool->loop, &connection->io,
+                  EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
 static struct connection *new_connection(struct connection_pool *pool, int fd) {
   struct connection *connection = x_calloc(1, sizeof *connection);
   connection->io.fd = fd;
@@ -489,13 +501,12 @@ static struct connection *new_connection(struct connection_pool *pool, int fd) {
 }
 
 struct connection *connection_open(struct connection_pool *pool, int fd,
-                                   const struct sockaddr_storage *peer) {
+                                   const struct sockaddr_storage *peer, struct tls_config *tls) {
   struct connection *connection = new_connection(pool, fd);
   set_peer(connection, peer);
   if (is_proxy(connection)) connection->proxy = CONNECTION_PROXY_BEGINS;
-  /* Edge-triggered for both directions, once: waiting for room to write needs no epoll_ctl. */
-  if (loop_add(pool->loop, &connection->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
-    close(fd);
+  if (start(connection, tls) < 0) {
+    stream_close(&connection->stream);
     free(connection);
     return NULL;
   }

@@ -160,22 +160,26 @@ static struct slice text_of_bad_head(int err) {
   return SLICE("malformed HTTP request");
 }
 
-/* Bytes that the header of the PROXY protocol takes; 0 where there is none, or not all of it. */
-static size_t consume_proxy_header(struct connection *connection, const char *bytes, size_t len) {
+int connection_learn_proxied(struct connection *connection, const char *bytes, size_t len) {
   struct proxied client;
   int used = proxy_header_parse(bytes, len, &client);
-  if (used == ERR_AGAIN) return 0;
-  if (used < 0) {
-    refuse_bad(connection, 400, SLICE("malformed header of the PROXY protocol"));
-    return len;
-  }
+  if (used < 0) return used;
   connection->proxy = CONNECTION_PROXY;
-  if (!client.has_address) return (size_t)used;
+  if (!client.has_address) return used;
   connection_set_client(connection, &client);
   /* What it speaks for may be another proxy. */
   if (!network_list_holds(&connection->pool->proxies, client.address))
     connection->proxy = CONNECTION_NO_PROXY;
-  return (size_t)used;
+  return used;
+}
+
+/* Bytes that the header of the PROXY protocol takes; 0 where there is none, or not all of it. */
+static size_t consume_proxy_header(struct connection *connection, const char *bytes, size_t len) {
+  int used = connection_learn_proxied(connection, bytes, len);
+  if (used == ERR_AGAIN) return 0;
+  if (used >= 0) return (size_t)used;
+  refuse_bad(connection, 400, SLICE("malformed header of the PROXY protocol"));
+  return len;
 }
 
 size_t connection_consume_http(struct connection *connection, const char *bytes, size_t len) {

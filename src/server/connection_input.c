@@ -6,6 +6,7 @@
 #include "eventhub/base/buf.h"
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/err.h"
+#include "eventhub/base/log.h"
 #include "eventhub/base/mem.h"
 #include "eventhub/proto/utf8.h"
 
@@ -147,10 +148,59 @@ static void on_end(struct connection *connection) {
   connection_mark_dirty(connection);
 }
 
+/* ---- TLS ---- */
+
+static void note_failure(struct connection *connection) {
+  const char *why = stream_failure(&connection->stream);
+  if (why == NULL) return;
+  char peer[CONNECTION_PEER_TEXT_MAX];
+  connection_peer_text(connection, peer, sizeof peer);
+  bool is_handshake = !stream_is_established(&connection->stream);
+  if (is_handshake) metrics_add(connection->pool->metrics, METRIC_REFUSED_TLS, 1);
+  log_limited(LOG_DEBUG, is_handshake ? "TLS handshake failed" : "TLS failed",
+              LOG_STR("client", peer), LOG_STR("reason", why));
+}
+
+/* A header of the PROXY protocol stands in front of the handshake, in the clear. What stream_recv
+ * would answer; 0: TLS comes next. */
+static ssize_t skip_proxy_header(struct connection *connection) {
+  char *bytes = connection->pool->recv_buffer;
+  ssize_t len = stream_peek(&connection->stream, bytes, PROXY_HEADER_MAX);
+  if (len < 0) return len;
+  int used = connection_learn_proxied(connection, bytes, (size_t)len);
+  /* Who sends but a part of it and its end will not send the rest. */
+  if (used == ERR_AGAIN && !connection->has_hung_up) return ERR_AGAIN;
+  if (used < 0) {
+    metrics_add(connection->pool->metrics, METRIC_REFUSED_MALFORMED, 1);
+    return ERR_CLOSED;
+  }
+  stream_skip(&connection->stream, (size_t)used);
+  return 0;
+}
+
+static ssize_t recv_tls(struct connection *connection) {
+  if (connection->proxy == CONNECTION_PROXY_BEGINS) {
+    ssize_t err = skip_proxy_header(connection);
+    if (err < 0) return err;
+  }
+  bool was_established = stream_is_established(&connection->stream);
+  ssize_t len =
+      stream_recv(&connection->stream, connection->pool->recv_buffer, CONNECTION_RECV_SIZE);
+  if (!was_established && stream_is_established(&connection->stream))
+    metrics_add(connection->pool->metrics, METRIC_TLS_HANDSHAKES, 1);
+  if (len == ERR_CLOSED) note_failure(connection);
+  return len;
+}
+
+static inline ssize_t recv_some(struct connection *connection) {
+  if (connection->stream.tls != NULL) return recv_tls(connection);
+  return stream_recv(&connection->stream, connection->pool->recv_buffer, CONNECTION_RECV_SIZE);
+}
+
 /* False when reading is over for this turn. */
 static bool read_once(struct connection *connection) {
   struct connection_pool *pool = connection->pool;
-  ssize_t len = stream_recv(&connection->stream, pool->recv_buffer, CONNECTION_RECV_SIZE);
+  ssize_t len = recv_some(connection);
   if (len == ERR_AGAIN) {
     connection->is_readable = false;
     return false;

@@ -1,6 +1,7 @@
 #include "eventhub/server/daemon.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,7 +19,7 @@
 #include "eventhub/base/err.h"
 #include "eventhub/base/log.h"
 #include "eventhub/base/mem.h"
-#include "eventhub/server/token_keys.h"
+#include "eventhub/server/reload.h"
 #include "eventhub/server/worker.h"
 #include "eventhub/store/redis.h"
 
@@ -33,6 +34,7 @@ struct daemon {
   struct redis_config redis; /* the store's, where that is the backend */
   int signal_fd, phase_fd;
   bool is_impatient; /* a second signal came */
+  struct certificates_mark certificates;
 };
 
 /* ---- what the machine offers ---- */
@@ -81,12 +83,22 @@ static int block_signals(void) {
 
 /* ---- start ---- */
 
-static int cannot_listen(const struct options *options, int err) {
+static int cannot_listen(const struct options *options, uint64_t port, int err) {
   const char *reason =
       err == ERR_INVALID ? "LISTEN_ADDRESS is neither * nor a numeric address" : strerror(errno);
   fprintf(stderr, "eventhub: cannot listen on address %s port %llu: %s\n", options->listen_address,
-          (unsigned long long)options->listen_port, reason);
+          (unsigned long long)port, reason);
   return err;
+}
+
+static int probe(const struct options *options, uint64_t port) {
+  int err = listener_probe(slice_str(options->listen_address), (uint16_t)port);
+  return err < 0 ? cannot_listen(options, port, err) : 0;
+}
+
+static int probe_listeners(const struct options *options) {
+  int err = options->disable_unsecure_listener ? 0 : probe(options, options->listen_port);
+  return err == 0 && options->enable_ssl ? probe(options, options->ssl_listen_port) : err;
 }
 
 /* The store has the level of the log from nowhere else. */
@@ -141,13 +153,21 @@ static int make_store(struct daemon *daemon) {
   return ERR_SYSTEM;
 }
 
+/* Both ports were free a moment ago. */
+static int cannot_start(const struct worker *worker, int err) {
+  const struct options *options = worker->broker->options;
+  bool is_plain = !options->disable_unsecure_listener && worker->listener.io.fd < 0;
+  return cannot_listen(options, is_plain ? options->listen_port : options->ssl_listen_port, err);
+}
+
 static int init_workers(struct daemon *daemon) {
   struct broker *broker = &daemon->broker;
   unsigned count = count_workers(broker->options);
   broker->workers = x_calloc(count, sizeof(struct worker));
   for (unsigned i = 0; i < count; i++) {
-    int err = worker_init(&broker->workers[i], broker, i, daemon->phase_fd);
-    if (err < 0) return cannot_listen(broker->options, err);
+    struct worker *worker = &broker->workers[i];
+    int err = worker_init(worker, broker, i, daemon->phase_fd);
+    if (err < 0) return cannot_start(worker, err);
     broker->worker_count++;
   }
   return 0;
@@ -191,15 +211,6 @@ static void init_broker(struct broker *broker, const struct options *options) {
   name_instance(broker);
 }
 
-static int load_keys(struct broker *broker) {
-  AUTO(buf) struct buf why = BUF_INIT;
-  struct jws_keys *keys = NULL;
-  int err = broker->options->disable_auth ? 0 : token_keys_load(broker->options, &keys, &why);
-  jws_keyring_init(&broker->keys, keys);
-  if (err < 0) fprintf(stderr, "eventhub: %.*s\n", (int)why.len, why.data);
-  return err;
-}
-
 static int open_fds(struct daemon *daemon) {
   daemon->signal_fd = block_signals();
   daemon->phase_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -214,16 +225,26 @@ static int start(struct daemon *daemon, const struct options *options) {
   /* Nothing is executed; whoever makes it do so gains nothing by set-user-id programs. */
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   init_broker(&daemon->broker, options);
-  err = load_keys(&daemon->broker);
+  certificates_have_changed(options, &daemon->certificates);
+  err = reload_first(&daemon->broker);
+  if (err == 0) err = probe_listeners(options);
   if (err < 0) return err;
-  err = listener_probe(slice_str(options->listen_address), (uint16_t)options->listen_port);
-  if (err < 0) return cannot_listen(options, err);
   err = make_store(daemon);
   if (err == 0) err = init_workers(daemon);
   return err < 0 ? err : start_threads(&daemon->broker);
 }
 
-static void log_start(const struct broker *broker) {
+static void log_tls(struct broker *broker) {
+  struct tls_config *config = tls_slot_get(&broker->tls);
+  certificates_log(config);
+  log_info("listening with TLS", LOG_STR("address", broker->options->listen_address),
+           LOG_UINT("port", broker->options->ssl_listen_port),
+           LOG_STR("client_certificates",
+                   broker->options->ssl_ca_certificate[0] != '\0' ? "required" : "not asked for"));
+  tls_config_unref(config);
+}
+
+static void log_start(struct broker *broker) {
   const struct options *options = broker->options;
   log_info("starting", LOG_SLICE("version", broker->version),
            LOG_STR("backend", store_backend_name(broker->store)),
@@ -238,44 +259,43 @@ static void log_start(const struct broker *broker) {
     log_warn("JWT_SECRET is the public default: anyone can make a token; set it to a secret of "
              "your own");
   }
-  log_info("listening", LOG_STR("address", options->listen_address),
-           LOG_UINT("port", options->listen_port), LOG_UINT("workers", broker->worker_count),
+  if (options->enable_ssl) log_tls(broker);
+  uint64_t port =
+      options->disable_unsecure_listener ? options->ssl_listen_port : options->listen_port;
+  log_info("listening", LOG_STR("address", options->listen_address), LOG_UINT("port", port),
+           LOG_UINT("workers", broker->worker_count),
            LOG_UINT("max_connections", broker->max_sessions),
            LOG_STR("sends_by", broker->workers[0].pool.ring != NULL ? "io_uring" : "send"));
 }
 
 /* ---- stop ---- */
 
-/* All or nothing. */
-static void reload(struct broker *broker) {
-  AUTO(buf) struct buf why = BUF_INIT;
-  struct jws_keys *keys = NULL;
-  if (broker->options->disable_auth || !token_keys_come_from_a_file(broker->options)) {
-    log_info("SIGHUP: there is nothing to reload");
-  } else if (token_keys_load(broker->options, &keys, &why) < 0) {
-    log_error("SIGHUP: the keys of tokens stay as they were", LOG_SLICE("reason", buf_slice(&why)));
-  } else {
-    log_info("SIGHUP: keys of tokens reloaded", LOG_UINT("keys", jws_keys_count(keys)));
-    jws_keyring_exchange(&broker->keys, keys);
-  }
-}
-
 /* True when a signal asks to stop. */
 static bool read_signal(struct daemon *daemon) {
   struct signalfd_siginfo info;
   if (read(daemon->signal_fd, &info, sizeof info) != sizeof info) return false;
   if (info.ssi_signo == SIGHUP) {
-    reload(&daemon->broker);
+    certificates_have_changed(daemon->broker.options, &daemon->certificates);
+    reload_all(&daemon->broker);
     return false;
   }
   log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
   return true;
 }
 
+static int check_interval_ms(const struct options *options) {
+  uint64_t ms = options->ssl_cert_check_interval_s * 1000;
+  return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
 static void wait_for_signal(struct daemon *daemon) {
+  const struct options *options = daemon->broker.options;
   struct pollfd fd = {.fd = daemon->signal_fd, .events = POLLIN};
+  bool looks = options->enable_ssl && options->ssl_cert_auto_reload;
+  int wait_ms = looks ? check_interval_ms(options) : -1;
   do {
-    poll(&fd, 1, -1);
+    if (poll(&fd, 1, wait_ms) == 0)
+      reload_changed_certificates(&daemon->broker, &daemon->certificates);
   } while (!read_signal(daemon));
 }
 
@@ -324,7 +344,7 @@ static void stop(struct daemon *daemon) {
     worker_done(&broker->workers[i]);
   free(broker->workers);
   if (broker->store != NULL) store_free(broker->store);
-  jws_keyring_done(&broker->keys);
+  reload_done(broker);
   address_table_done(&broker->addresses);
   free(broker->proxies.items);
   topic_trie_free(broker->trie);

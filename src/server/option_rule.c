@@ -10,24 +10,35 @@
 #define EXCLUDES(text) .kind = OPTION_RULE_EXCLUDES, .other = (text)
 
 static const struct option_rule rules[] = {
-    {"REDIS_SENTINELS", NEEDS("REDIS_MASTER"),
+    {OPTION_SCOPE_REDIS, "REDIS_SENTINELS", NEEDS("REDIS_MASTER"),
      .advice = "set REDIS_MASTER to the name that the sentinels know the master by"},
-    {"REDIS_MASTER", NEEDS("REDIS_SENTINELS"),
+    {OPTION_SCOPE_REDIS, "REDIS_MASTER", NEEDS("REDIS_SENTINELS"),
      .advice = "set REDIS_SENTINELS to where the sentinels are, or remove REDIS_MASTER"},
-    {"REDIS_SENTINELS", EXCLUDES("REDIS_SOCKET"),
+    {OPTION_SCOPE_REDIS, "REDIS_SENTINELS", EXCLUDES("REDIS_SOCKET"),
      .advice = "remove the one that does not lead to Redis"},
-    {"JWT_PUBLIC_KEY", EXCLUDES("JWT_JWKS"), .advice = "remove one of them"},
-    {"REDIS_USERNAME", NEEDS("REDIS_PASSWORD"),
+    {OPTION_SCOPE_ALWAYS, "JWT_PUBLIC_KEY", EXCLUDES("JWT_JWKS"), .advice = "remove one of them"},
+    {OPTION_SCOPE_REDIS, "REDIS_USERNAME", NEEDS("REDIS_PASSWORD"),
      .advice = "set REDIS_PASSWORD to the user's password, or remove REDIS_USERNAME"},
-    {"REDIS_TLS_CERTIFICATE", NEEDS("REDIS_TLS_PRIVATE_KEY"),
+    {OPTION_SCOPE_REDIS, "REDIS_TLS_CERTIFICATE", NEEDS("REDIS_TLS_PRIVATE_KEY"),
      .advice = "set REDIS_TLS_PRIVATE_KEY to the file with the certificate's key"},
-    {"REDIS_TLS_PRIVATE_KEY", NEEDS("REDIS_TLS_CERTIFICATE"),
+    {OPTION_SCOPE_REDIS, "REDIS_TLS_PRIVATE_KEY", NEEDS("REDIS_TLS_CERTIFICATE"),
      .advice = "set REDIS_TLS_CERTIFICATE to the file with the key's certificate"},
     /* Who names certificates does not expect to talk in the clear. */
-    {"REDIS_TLS_CERTIFICATE", NEEDS("REDIS_TLS"),
+    {OPTION_SCOPE_REDIS, "REDIS_TLS_CERTIFICATE", NEEDS("REDIS_TLS"),
      .advice = "set REDIS_TLS=true, or remove REDIS_TLS_CERTIFICATE and REDIS_TLS_PRIVATE_KEY"},
-    {"REDIS_TLS_CA_CERTIFICATE", NEEDS("REDIS_TLS"),
+    {OPTION_SCOPE_REDIS, "REDIS_TLS_CA_CERTIFICATE", NEEDS("REDIS_TLS"),
      .advice = "set REDIS_TLS=true, or remove REDIS_TLS_CA_CERTIFICATE"},
+    {OPTION_SCOPE_ALWAYS, "ENABLE_SSL", NEEDS("SSL_CERTIFICATE"),
+     .advice = "set SSL_CERTIFICATE to the file with the server's certificate"},
+    {OPTION_SCOPE_ALWAYS, "ENABLE_SSL", NEEDS("SSL_PRIVATE_KEY"),
+     .advice = "set SSL_PRIVATE_KEY to the file with the certificate's key, which may be the same "
+               "file"},
+    {OPTION_SCOPE_ALWAYS, "DISABLE_UNSECURE_LISTENER", NEEDS("ENABLE_SSL"),
+     .advice = "set ENABLE_SSL=true, or nobody could connect"},
+    {OPTION_SCOPE_TLS, "SSL_CERTIFICATE", NEEDS("ENABLE_SSL"),
+     .advice = "set ENABLE_SSL=true, or ENABLE_SSL=false to leave it unused"},
+    {OPTION_SCOPE_TLS, "SSL_CA_CERTIFICATE", NEEDS("ENABLE_SSL"),
+     .advice = "set ENABLE_SSL=true, or ENABLE_SSL=false to leave it unused"},
 };
 
 static bool is_set(const struct options *options, const char *name) {
@@ -41,9 +52,9 @@ static bool is_broken(const struct options *options, const struct option_rule *r
   return is_set(options, rule->other) == (rule->kind == OPTION_RULE_EXCLUDES);
 }
 
-const struct option_rule *option_rule_find_broken(const struct options *options) {
+const struct option_rule *option_rule_find_broken(const struct options *options, unsigned scopes) {
   for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-    if (is_broken(options, &rules[i])) return &rules[i];
+    if ((rules[i].scope & scopes) != 0 && is_broken(options, &rules[i])) return &rules[i];
   return NULL;
 }
 

@@ -145,14 +145,10 @@ static bool is_given(const struct option_loader *loader, const char *name) {
   return origin_of(loader, row)->source != SOURCE_DEFAULT;
 }
 
-/* Whether the operator said in so many words that a feature is not wanted; its details, which a
- * deployment may well have set, ask for nothing then. */
+/* Whether a feature is not wanted; its details, which a deployment may well have set, ask for
+ * nothing then. */
 static bool is_declined(const struct option_loader *loader, enum option_feature feature) {
-  if (feature == OPTION_FEATURE_REDIS_TLS)
-    return loader->options.backend == OPTION_BACKEND_EMBEDDED;
-  if (feature == OPTION_FEATURE_TLS)
-    return is_given(loader, "ENABLE_SSL") && !loader->options.enable_ssl;
-  return false;
+  return feature == OPTION_FEATURE_REDIS_TLS && loader->options.backend == OPTION_BACKEND_EMBEDDED;
 }
 
 /* The feature that the row's present value asks for. */
@@ -193,9 +189,28 @@ static int check_secret(const struct option_loader *loader, struct buf *ret_erro
   return ERR_INVALID;
 }
 
+static unsigned scopes_of(const struct option_loader *loader) {
+  unsigned scopes = OPTION_SCOPE_ALWAYS;
+  if (loader->options.backend != OPTION_BACKEND_EMBEDDED) scopes |= OPTION_SCOPE_REDIS;
+  if (!is_given(loader, "ENABLE_SSL")) scopes |= OPTION_SCOPE_TLS;
+  return scopes;
+}
+
+static int check_ports(const struct option_loader *loader, struct buf *ret_error) {
+  const struct options *options = &loader->options;
+  bool has_both = options->enable_ssl && !options->disable_unsecure_listener;
+  if (!has_both || options->listen_port != options->ssl_listen_port) return 0;
+  const char *name = is_given(loader, "SSL_LISTEN_PORT") ? "SSL_LISTEN_PORT" : "LISTEN_PORT";
+  append_place(ret_error, loader, *origin_of(loader, option_find(slice_str(name))));
+  buf_printf(ret_error,
+             "LISTEN_PORT and SSL_LISTEN_PORT are both %llu; give them different ports, or set "
+             "DISABLE_UNSECURE_LISTENER=true to serve with TLS only",
+             (unsigned long long)options->listen_port);
+  return ERR_INVALID;
+}
+
 static int check_rules(const struct option_loader *loader, struct buf *ret_error) {
-  if (loader->options.backend == OPTION_BACKEND_EMBEDDED) return 0; /* all of them are on Redis */
-  const struct option_rule *rule = option_rule_find_broken(&loader->options);
+  const struct option_rule *rule = option_rule_find_broken(&loader->options, scopes_of(loader));
   if (rule == NULL) return 0;
   append_place(ret_error, loader, *origin_of(loader, option_find(slice_str(rule->name))));
   option_rule_append(ret_error, rule);
@@ -257,6 +272,7 @@ int options_load(struct options *ret, const char *config_path, char *const *env,
   if (failed == 0) failed = check_features(&loader, ret_error);
   if (failed == 0) failed = check_secret(&loader, ret_error);
   if (failed == 0) failed = check_rules(&loader, ret_error);
+  if (failed == 0) failed = check_ports(&loader, ret_error);
   if (failed != 0) return failed;
   choose_backend(&loader);
   failed = check_redis_host(&loader, ret_error);

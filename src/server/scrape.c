@@ -49,7 +49,14 @@ static void add_store(struct metrics_snapshot *snapshot, const struct store_metr
   snapshot->values[METRIC_KVSTORE_BYTES] = store_metric_get(&store->kv_bytes);
 }
 
-void scrape_take(const struct broker *broker, struct metrics_snapshot *ret) {
+static uint64_t certificate_expires_s(struct broker *broker) {
+  struct tls_config *config = tls_slot_get(&broker->tls);
+  uint64_t expires_s = config == NULL ? 0 : tls_config_expires_s(config);
+  tls_config_unref(config);
+  return expires_s;
+}
+
+void scrape_take(struct broker *broker, struct metrics_snapshot *ret) {
   memset(ret, 0, sizeof *ret);
   ret->version = broker->version;
   for (unsigned i = 0; i < broker->worker_count; i++)
@@ -59,6 +66,7 @@ void scrape_take(const struct broker *broker, struct metrics_snapshot *ret) {
   add_journal(ret, store_metrics(broker->store));
   ret->values[METRIC_WORKER_COUNT] = broker->worker_count;
   ret->values[METRIC_FILTERS] = topic_trie_filter_count(broker->trie);
+  ret->values[METRIC_TLS_CERTIFICATE_EXPIRES] = certificate_expires_s(broker);
   ret->values[METRIC_START_TIME] = broker->started_s;
   ret->values[METRIC_BUILD_INFO] = 1;
 }

@@ -50,7 +50,14 @@ static const struct connection_handler handler = {
 
 static void on_accept(struct listener *listener, int fd, const struct sockaddr_storage *peer) {
   struct worker *worker = listener->context;
-  connection_open(&worker->pool, fd, peer);
+  connection_open(&worker->pool, fd, peer, NULL);
+}
+
+static void on_accept_tls(struct listener *listener, int fd, const struct sockaddr_storage *peer) {
+  struct worker *worker = listener->context;
+  struct tls_config *tls = tls_slot_get(&worker->broker->tls);
+  connection_open(&worker->pool, fd, peer, tls);
+  tls_config_unref(tls);
 }
 
 static void on_token_expired(struct expiry_item *item, void *context) {
@@ -89,7 +96,8 @@ static void update_gauges(struct worker *worker) {
     worker->loop.longest_ns = 0;
   }
   metrics_set(&worker->metrics, METRIC_EVENTLOOP_DELAY_MS, worker->loop.longest_ns / 1000000);
-  metrics_set(&worker->metrics, METRIC_ACCEPT_PAUSED, worker->listener.pauses);
+  metrics_set(&worker->metrics, METRIC_ACCEPT_PAUSED,
+              worker->listener.pauses + worker->tls_listener.pauses);
 }
 
 static void on_turn_end(void *context) {
@@ -116,6 +124,11 @@ static void *run_worker(void *context) {
 
 /* ---- leaving ---- */
 
+static void stop_listeners(struct worker *worker) {
+  listener_stop(&worker->listener);
+  listener_stop(&worker->tls_listener);
+}
+
 /* What is still plain HTTP is read on, to be told 503. */
 static void pause_all(struct worker *worker) {
   for (uint32_t slot = 0; slot < worker->pool.slot_count; slot++) {
@@ -128,7 +141,7 @@ static void pause_all(struct worker *worker) {
 static void on_order_stop_reading(struct mail *mail, void *context) {
   (void)mail;
   struct worker *worker = context;
-  listener_stop(&worker->listener);
+  stop_listeners(worker);
   pause_all(worker);
   worker->is_going_deaf = true;
 }
@@ -238,9 +251,23 @@ static struct connection_limits limits_of(const struct options *options) {
   };
 }
 
+static int start_listeners(struct worker *worker) {
+  const struct options *options = worker->broker->options;
+  struct slice address = slice_str(options->listen_address);
+  int err = 0;
+  if (!options->disable_unsecure_listener)
+    err = listener_start(&worker->listener, &worker->loop, address, (uint16_t)options->listen_port,
+                         on_accept, worker);
+  if (err == 0 && options->enable_ssl)
+    err = listener_start(&worker->tls_listener, &worker->loop, address,
+                         (uint16_t)options->ssl_listen_port, on_accept_tls, worker);
+  return err;
+}
+
 int worker_init(struct worker *worker, struct broker *broker, unsigned index, int phase_event_fd) {
   const struct options *options = broker->options;
   memset(worker, 0, sizeof *worker);
+  worker->listener.io.fd = worker->tls_listener.io.fd = -1;
   worker->broker = broker;
   worker->index = index;
   worker->phase_event_fd = phase_event_fd;
@@ -259,8 +286,7 @@ int worker_init(struct worker *worker, struct broker *broker, unsigned index, in
   store_client_init(&worker->client, broker->store, index, &worker->loop.mailbox, &callbacks,
                     worker);
   store_client_pace(&worker->client);
-  return listener_start(&worker->listener, &worker->loop, slice_str(options->listen_address),
-                        (uint16_t)options->listen_port, on_accept, worker);
+  return start_listeners(worker);
 }
 
 int worker_start(struct worker *worker) {
@@ -282,7 +308,7 @@ static void settle_store(struct worker *worker) {
 void worker_done(struct worker *worker) {
   loop_adopt(&worker->loop);
   settle_store(worker);
-  listener_stop(&worker->listener);
+  stop_listeners(worker);
   connection_pool_done(&worker->pool);
   settle_store(worker); /* the subscriptions that ended with their connections */
   fanout_done(&worker->fanout);

@@ -20,6 +20,7 @@ const ARGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  '--ignore-certificate-errors', // the test's own
 ];
 
 const clientPath = join(
@@ -36,8 +37,8 @@ function serve(request, response) {
   response.end(isScript ? readFileSync(clientPath) : PAGE);
 }
 
-describe('in Chromium', { timeout: 120_000 * patience }, () => {
-  const daemon = useDaemon();
+for (const tls of [false, true]) describe(`in Chromium${tls ? ' over TLS' : ''}`, { timeout: 120_000 * patience }, () => {
+  const daemon = useDaemon({}, { tls });
   let browser;
   let server;
   let origin;

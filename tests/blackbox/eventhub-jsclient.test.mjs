@@ -9,6 +9,9 @@ import { eventually, withDeadline } from './lib/wait.mjs';
 
 // The client logs the connections that this suite cuts on purpose.
 console.warn = () => {};
+// It has no option to trust a certificate.
+process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+process.removeAllListeners('warning');
 
 const { Eventhub } = jsclient;
 
@@ -29,8 +32,8 @@ function collector() {
   };
 }
 
-describe('eventhub-jsclient', () => {
-  const daemon = useDaemon();
+for (const tls of [false, true]) describe(`eventhub-jsclient${tls ? ' over TLS' : ''}`, () => {
+  const daemon = useDaemon({}, { tls });
 
   test('connects without a token', async () => {
     const hub = await connected(daemon.url, undefined);

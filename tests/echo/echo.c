@@ -54,7 +54,7 @@ static const struct connection_handler handler = {
 
 static void on_accept(struct listener *listener, int fd, const struct sockaddr_storage *peer) {
   struct echo *echo = listener->context;
-  connection_open(&echo->pool, fd, peer);
+  connection_open(&echo->pool, fd, peer, NULL);
 }
 
 static void on_turn_end(void *context) {

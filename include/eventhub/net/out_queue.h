@@ -37,8 +37,9 @@ void out_queue_init(struct out_queue *queue);
 /* Drops everything that is queued. */
 void out_queue_done(struct out_queue *queue);
 
+/* Has all left? What a stream with TLS holds back has not. */
 static inline bool out_queue_is_empty(const struct out_queue *queue) {
-  return queue->bytes == 0;
+  return queue->bytes == 0 && !queue->blocked;
 }
 
 /* Queues the span, taking a reference; merges it with the tail where the bytes are adjacent. */

@@ -187,10 +187,10 @@ void connection_pool_flush(struct connection_pool *pool);
 struct ws_deflater *connection_pool_deflater(struct connection_pool *pool);
 struct connection *connection_find(struct connection_pool *pool, struct connection_ref ref);
 
-/* Takes over an accepted socket. NULL (and the descriptor closed) where the loop does not take it.
- */
+/* Takes over an accepted socket, on which TLS is spoken unless `tls` is NULL. NULL (and the
+ * descriptor closed) where the loop does not take it. */
 struct connection *connection_open(struct connection_pool *pool, int fd,
-                                   const struct sockaddr_storage *peer);
+                                   const struct sockaddr_storage *peer, struct tls_config *tls);
 
 /* From on_request: the body is wanted. on_body gets it, at once or later; where it is too large or
  * malformed the connection answers by itself and closes. */

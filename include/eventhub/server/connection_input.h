@@ -21,6 +21,8 @@ void connection_free_input(struct connection *connection);
  * needed. */
 size_t connection_consume_http(struct connection *connection, const char *bytes, size_t len);
 void connection_free_body(struct connection *connection);
+/* What proxy_header_parse answers; learns the client from it where that is good. */
+int connection_learn_proxied(struct connection *connection, const char *bytes, size_t len);
 
 /* Queues bytes as they are, in whatever state. */
 void connection_queue(struct connection *connection, struct slice head, struct slice body);

@@ -9,6 +9,6 @@
 
 struct broker;
 
-void scrape_take(const struct broker *broker, struct metrics_snapshot *ret);
+void scrape_take(struct broker *broker, struct metrics_snapshot *ret);
 
 #endif

@@ -2,8 +2,8 @@
 #define EVENTHUB_SERVER_WORKER_H
 
 /*
- * A worker: one thread, one loop, a listener of its own, and everything that belongs to the
- * connections which that listener accepted. What all workers share is the broker: read-only
+ * A worker: one thread, one loop, listeners of its own, and everything that belongs to the
+ * connections which these accepted. What all workers share is the broker: read-only
  * options, the trie, the store, and two atomics.
  *
  * The end of each turn hands the turn's requests to the store and then flushes the connections.
@@ -15,6 +15,7 @@
 
 #include "eventhub/net/listener.h"
 #include "eventhub/net/loop.h"
+#include "eventhub/net/tls.h"
 #include "eventhub/server/address_table.h"
 #include "eventhub/server/connection.h"
 #include "eventhub/server/expiry.h"
@@ -32,6 +33,7 @@ struct broker {
   struct topic_trie *trie;
   struct store *store;
   struct jws_keyring keys; /* what tokens are checked with */
+  struct tls_slot tls;     /* what the TLS listeners accept with */
   struct worker *workers;
   unsigned worker_count;
   uint64_t max_sessions;     /* WebSocket connections of the process */
@@ -62,11 +64,11 @@ struct worker {
   struct fanout fanout;
   struct expiry expiry; /* of tokens */
   struct store_client client;
-  struct listener listener;
-  struct buf scratch;      /* for the text of one answer */
-  struct list jobs;        /* batches of requests that are not all run yet */
-  uint64_t batch_share_ns; /* of a turn for the requests of batches */
-  uint64_t delay_since_ms; /* the loop's longest turn counts from here on */
+  struct listener listener, tls_listener; /* each of them only where it is wanted */
+  struct buf scratch;                     /* for the text of one answer */
+  struct list jobs;                       /* batches of requests that are not all run yet */
+  uint64_t batch_share_ns;                /* of a turn for the requests of batches */
+  uint64_t delay_since_ms;                /* the loop's longest turn counts from here on */
   /* leaving */
   _Atomic int phase;  /* enum worker_phase */
   int phase_event_fd; /* the daemon's; written at each step */
@@ -79,7 +81,7 @@ struct worker {
   uint32_t close_slot; /* next connection to close */
 };
 
-/* Opens the listener. 0 or the error of listener_start; main thread. */
+/* Opens the listeners. 0 or the error of listener_start; main thread. */
 int worker_init(struct worker *worker, struct broker *broker, unsigned index, int phase_event_fd);
 int worker_start(struct worker *worker);
 

@@ -2,12 +2,16 @@
 //
 // EVENTHUB_TEST_BACKEND=redis gives every daemon that does not ask for a backend itself the Redis
 // server of its test file, and a prefix of its own, which it keeps when it is started again.
+//
+// EVENTHUB_TEST_TLS=1 makes every daemon that does not name a listener itself speak TLS, and nothing else.
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { get } from './http.mjs';
 import { Program, freePort, requiredBinary, runToEnd } from './process.mjs';
 import { parsePrometheus } from './prometheus.mjs';
 import { newPrefix, sharedRedis } from './redis.mjs';
+import { makeCertificate } from './certificate.mjs';
+import { tlsPorts } from './socket.mjs';
 import { DEADLINE_MS, eventually } from './wait.mjs';
 
 export const SECRET = 'a secret that only this suite knows';
@@ -28,14 +32,30 @@ export const BACKEND = process.env.EVENTHUB_TEST_BACKEND || 'embedded';
 export const onlyEmbedded = (reason) =>
   BACKEND === 'embedded' ? {} : { skip: `only with the embedded store: ${reason}` };
 
+const isAlwaysTls = process.env.EVENTHUB_TEST_TLS === '1';
+const asksForListener = (env) => Object.keys(env).some((name) => /^(ENABLE_SSL|LISTEN_PORT)$/i.test(name));
+
+let certificate; // of all daemons that do not name one
+const sharedCertificate = () => (certificate ??= makeCertificate());
+
+const tlsEnv = (port, { cert, key }) => ({
+  ENABLE_SSL: 'true',
+  SSL_LISTEN_PORT: String(port),
+  SSL_CERTIFICATE: cert,
+  SSL_PRIVATE_KEY: key,
+  DISABLE_UNSECURE_LISTENER: 'true',
+});
+
 const asksForBackend = (env) => Object.keys(env).some((name) => /^(BACKEND$|REDIS_)/i.test(name));
 
 export const daemonBinary = () => requiredBinary('EVENTHUB_BIN');
 
 /** A daemon that is not started yet; see start(), useDaemon() and withDaemon(). */
 export class Daemon {
-  /** `awaits`: the path whose 200 says that it has started. */
-  constructor(env = {}, { awaits = '/readyz', ...options } = {}) {
+  /** `awaits`: the path whose 200 says that it has started; `tls`: true, or {cert, key}: it speaks
+   * TLS, and nothing else. */
+  constructor(env = {}, { awaits = '/readyz', tls = isAlwaysTls && !asksForListener(env), ...options } = {}) {
+    this.tls = tls;
     this.env = { ...DEFAULTS, ...env };
     this.options = options;
     this.awaits = awaits;
@@ -52,13 +72,22 @@ export class Daemon {
     const backend = await this.backendEnv();
     for (let tries = 1; ; tries++) {
       this.port = port || (await freePort());
-      const env = { ...backend, ...this.env, LISTEN_PORT: String(this.port) };
+      const env = { ...backend, ...(await this.listenerEnv()), ...this.env };
       this.program = new Program(binary, { ...this.options, env });
       if (await this.becomesReady()) return this;
       // Another file of the suite may have taken the port between the look and the bind.
       const lostTheRace = !port && /in use/i.test(this.program.stderr) && tries < PORT_TRIES;
       if (!lostTheRace) throw new Error(`the daemon did not start:\n${this.program.stderr}`);
     }
+  }
+
+  async listenerEnv() {
+    if (!this.tls) {
+      tlsPorts.delete(this.port);
+      return { LISTEN_PORT: String(this.port) };
+    }
+    tlsPorts.add(this.port);
+    return tlsEnv(this.port, this.tls === true ? await sharedCertificate() : this.tls);
   }
 
   async becomesReady() {
@@ -111,7 +140,7 @@ export class Daemon {
 
   get url() {
     const host = this.host.includes(':') ? `[${this.host}]` : this.host;
-    return `ws://${host}:${this.port}`;
+    return `${this.tls ? 'wss' : 'ws'}://${host}:${this.port}`;
   }
 
   async stop(signal) {

@@ -1,23 +1,37 @@
 // A TCP client that sends any bytes and reads what comes, with deadlines.
 import net from 'node:net';
+import tls from 'node:tls';
 import { DEADLINE_MS, deferred, withDeadline } from './wait.mjs';
+
+/** Ports on which TLS is spoken; what certificate is shown there does not matter. */
+export const tlsPorts = new Set();
 
 export class RawSocket {
   static async connect(port, host = '127.0.0.1') {
-    const raw = new RawSocket(net.connect({ port, host, allowHalfOpen: true }));
-    await withDeadline(raw.opened.promise, 'TCP connection');
+    const tcp = net.connect({ port, host, allowHalfOpen: true });
+    const raw = tlsPorts.has(port) ? RawSocket.secured(tcp) : new RawSocket(tcp);
+    await withDeadline(raw.opened.promise, 'connection');
     return raw;
   }
 
-  constructor(socket) {
+  /** TLS above a connection that is not open yet. */
+  static secured(tcp, options = {}) {
+    tcp.on('error', () => {}); // the one above has it, too
+    const socket = tls.connect({ socket: tcp, allowHalfOpen: true, rejectUnauthorized: false, ...options });
+    return new RawSocket(socket, tcp);
+  }
+
+  constructor(socket, tcp = socket) {
     this.socket = socket;
+    this.tcp = tcp;
     this.opened = deferred();
+    this.opened.promise.catch(() => {}); // perhaps nobody waits for it
     this.bytes = Buffer.alloc(0);
     this.store = this.bytes;
     this.isEnded = false;
     this.change = deferred();
     socket.setNoDelay(true);
-    socket.once('connect', () => this.opened.resolve());
+    socket.once(socket === tcp ? 'connect' : 'secureConnect', () => this.opened.resolve());
     socket.on('data', (chunk) => this.onData(chunk));
     socket.on('end', () => this.onEnd());
     socket.on('close', () => this.onEnd());
@@ -120,7 +134,7 @@ export class RawSocket {
 
   /** Drops the connection with a TCP reset. */
   reset() {
-    this.socket.resetAndDestroy();
+    this.tcp.resetAndDestroy();
   }
 
   destroy() {

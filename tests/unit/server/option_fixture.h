@@ -54,11 +54,15 @@ static inline void expect_load(const char *const *env) {
 }
 
 /* ... or refused with this one. */
-static inline void expect_error(const char *setting, const char *error) {
+static inline void expect_errors(const char *const *env, const char *error) {
   AUTO(option_fixture) struct option_fixture loaded;
-  option_fixture_load(&loaded, NULL, ENV(setting));
+  option_fixture_load(&loaded, NULL, env);
   assert_string_equal(loaded.error.data, error);
   assert_true(loaded.failed < 0);
+}
+
+static inline void expect_error(const char *setting, const char *error) {
+  expect_errors(ENV(setting), error);
 }
 
 #endif

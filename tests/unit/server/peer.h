@@ -50,7 +50,7 @@ static inline struct connection *peer_open(struct peer *peer, struct connection_
   int fds[2];
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
   peer_init(peer, fds[1]);
-  struct connection *connection = connection_open(pool, fds[0], &peer->address);
+  struct connection *connection = connection_open(pool, fds[0], &peer->address, NULL);
   assert_non_null(connection);
   return connection;
 }

@@ -248,7 +248,7 @@ static void assert_peer_text(const struct sockaddr_storage *address, const char 
   int fds[2];
   char text[64];
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-  struct connection *connection = connection_open(&fixture.pool, fds[0], address);
+  struct connection *connection = connection_open(&fixture.pool, fds[0], address, NULL);
   connection_peer_text(connection, text, sizeof text);
   assert_string_equal(text, expected);
   close(fds[1]);

@@ -150,7 +150,7 @@ static void a_reset_ends_the_connection(void **state) {
   int fds[2] = {-1, -1};
   assert_int_equal(tcp_pair(fds), 0);
   peer_init(&peer, fds[1]);
-  struct connection *connection = connection_open(&fixture.pool, fds[0], &peer.address);
+  struct connection *connection = connection_open(&fixture.pool, fds[0], &peer.address, NULL);
   peer_write_text(&peer, PEER_UPGRADE);
   while (connection->state == CONNECTION_HTTP)
     turn_and_wait(&fixture.loop);
