@@ -37,6 +37,7 @@ static void lose(struct load_connection *connection, const char *why) {
   if (shared->lost < COMPLAINTS_MAX) fprintf(stderr, "eventhub-load: connection lost: %s\n", why);
   if (connection->state == LOAD_READY) shared->ready--;
   shared->lost++;
+  load_transport_close(&connection->transport);
   close(connection->fd);
   connection->fd = -1;
   connection->state = LOAD_LOST;
@@ -57,16 +58,21 @@ static void watch(struct load_connection *connection, bool wants_out) {
   connection->wants_out = wants_out;
 }
 
+static bool is_shaking_hands(const struct load_connection *connection) {
+  return connection->transport.ssl != NULL && connection->state == LOAD_UPGRADING;
+}
+
 void load_connection_flush(struct load_connection *connection) {
   struct buf *out = &connection->out;
   if (connection->state == LOAD_LOST || out->len == 0) return;
-  ssize_t sent = send(connection->fd, out->data, out->len, MSG_NOSIGNAL);
-  if (sent < 0 && errno != EAGAIN) {
-    lose(connection, strerror(errno));
+  ssize_t sent = load_transport_send(&connection->transport, out->data, out->len);
+  if (sent == ERR_CLOSED) {
+    lose(connection, "it cannot be written to");
     return;
   }
   if (sent > 0) buf_consume(out, (size_t)sent);
-  watch(connection, out->len > 0);
+  /* Within TLS the first bytes wait for the handshake, and so for what is read. */
+  watch(connection, out->len > 0 && !is_shaking_hands(connection));
 }
 
 void load_connection_publish(struct load_connection *connection,
@@ -300,14 +306,14 @@ static void on_bytes(struct load_connection *connection, struct slice bytes) {
 
 static void read_once(struct load_connection *connection) {
   char *bytes = connection->shared->recv_buffer;
-  ssize_t n = recv(connection->fd, bytes, LOAD_RECV_SIZE, 0);
+  ssize_t n = load_transport_recv(&connection->transport, bytes, LOAD_RECV_SIZE);
   if (n > 0) {
     if (!connection->is_publisher) connection->shared->wire_bytes += (uint64_t)n;
     on_bytes(connection, slice_of(bytes, (size_t)n));
-  } else if (n == 0) {
+  } else if (n == ERR_CLOSED) {
     lose(connection, "the server hung up");
-  } else if (errno != EAGAIN) {
-    lose(connection, strerror(errno));
+  } else if (is_shaking_hands(connection)) {
+    load_connection_flush(connection);
   }
 }
 
@@ -321,11 +327,16 @@ static void on_connected(struct load_connection *connection) {
     lose(connection, strerror(err));
     return;
   }
+  struct load_shared *shared = connection->shared;
+  if (load_transport_open(&connection->transport, connection->fd, shared->tls) < 0) {
+    lose(connection, "TLS cannot be set up");
+    return;
+  }
   connection->state = LOAD_UPGRADING;
   if (gets_events(connection)) {
     load_append_stream_request(&connection->out, connection->topic);
   } else {
-    enum load_way way = connection->shared->options->way;
+    enum load_way way = shared->options->way;
     load_append_handshake(&connection->out, connection->is_publisher ? LOAD_WEBSOCKET : way);
   }
   load_connection_flush(connection);
@@ -384,6 +395,7 @@ void load_connection_done(struct load_connection *connection) {
   buf_done(&connection->in);
   buf_done(&connection->out);
   buf_done(&connection->lines);
+  load_transport_close(&connection->transport);
   if (connection->fd >= 0) close(connection->fd);
   connection->fd = -1;
 }

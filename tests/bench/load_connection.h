@@ -16,6 +16,7 @@
 #include "load_latency.h"
 #include "load_options.h"
 #include "load_protocol.h"
+#include "load_transport.h"
 
 enum { LOAD_RECV_SIZE = 256 * 1024 };
 
@@ -32,11 +33,12 @@ struct load_shared {
   const struct load_options *options;
   int epoll_fd;
   char *recv_buffer;
+  struct ssl_ctx_st *tls; /* NULL: there is none */
   uint32_t ready;
   uint32_t lost;
   uint64_t delivered;     /* messages that arrived at subscribers */
   uint64_t payload_bytes; /* of those, uncompressed */
-  uint64_t wire_bytes;    /* that subscribers received */
+  uint64_t wire_bytes;    /* that subscribers received, within TLS if there is any */
   uint64_t acknowledged;  /* publishes answered without an error */
   uint64_t refused;       /* publishes answered with one */
   /* Where delays go, of messages due at measure_from_ns or later; NULL: they are not looked at. */
@@ -51,6 +53,7 @@ void load_shared_done(struct load_shared *shared);
 struct load_connection {
   struct load_shared *shared;
   int fd;
+  struct load_transport transport;
   enum load_state state;
   bool is_publisher;
   bool wants_out;  /* epoll watches for room to write */

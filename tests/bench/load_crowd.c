@@ -49,6 +49,7 @@ int load_crowd_init(struct load_crowd *crowd, const struct load_options *options
     perror("eventhub-load");
     return ERR_SYSTEM;
   }
+  if (options->transport == LOAD_TLS) crowd->shared.tls = load_tls_new();
   crowd->shared.recv_buffer = x_malloc(LOAD_RECV_SIZE);
   crowd->connections = x_calloc(crowd->count, sizeof(struct load_connection));
   return 0;
@@ -60,6 +61,7 @@ void load_crowd_done(struct load_crowd *crowd) {
   free(crowd->connections);
   free(crowd->shared.recv_buffer);
   load_shared_done(&crowd->shared);
+  load_tls_free(crowd->shared.tls);
   close(crowd->timer_fd);
   close(crowd->shared.epoll_fd);
 }

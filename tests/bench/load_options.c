@@ -32,6 +32,12 @@ static const char *const id_kind_names[] = {
     NULL,
 };
 
+static const char *const transport_names[] = {
+    [LOAD_TCP] = "tcp",
+    [LOAD_TLS] = "tls",
+    NULL,
+};
+
 struct option_row {
   const char *name;
   enum option_kind kind;
@@ -62,6 +68,7 @@ static const struct option_row rows[] = {
     {"--way", OPTION_WORD, FIELD(way), 0, 0, "websocket",
      "of the subscribers: websocket, deflate or events"},
     {"--content", OPTION_WORD, FIELD(content), 0, 0, "text", "of messages: text or json"},
+    {"--transport", OPTION_WORD, FIELD(transport), 0, 0, "tcp", "of all connections: tcp or tls"},
     {"--ids", OPTION_COUNT, FIELD(ids), 1, 1000000, "1", "different ids of subscriptions"},
     {"--id-kind", OPTION_WORD, FIELD(id_kind), 0, 0, "number", "what they are: number or text"},
     {"--rate", OPTION_REAL, FIELD(rate), 0.001, 1e6, "20", "rate: messages a second"},
@@ -128,6 +135,7 @@ static int store_value(struct load_options *options, const struct option_row *ro
 /* Of an OPTION_WORD, an enum, by value. */
 static const char *const *words_of(const struct option_row *row) {
   if (row->offset == FIELD(way)) return way_names;
+  if (row->offset == FIELD(transport)) return transport_names;
   return row->offset == FIELD(content) ? content_names : id_kind_names;
 }
 

@@ -26,6 +26,8 @@ enum load_way {
   LOAD_EVENTS   /* server-sent events */
 };
 
+enum load_transport_kind { LOAD_TCP, LOAD_TLS };
+
 enum load_content {
   LOAD_TEXT,
   LOAD_JSON /* an object like those that applications send: names that come again, numbers */
@@ -48,6 +50,7 @@ struct load_options {
   enum load_way way;
   enum load_content content;
   enum load_id_kind id_kind;
+  enum load_transport_kind transport;
   uint32_t port;           /* on 127.0.0.1 */
   uint32_t subscribe_port; /* where the subscribers are: `port`, or that of another node */
   uint32_t pid;            /* of the server at `port`, for what it costs */

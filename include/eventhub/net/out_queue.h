@@ -28,9 +28,9 @@ struct out_queue {
   struct span_ring *rest; /* NULL until a second span is needed */
   size_t bytes;           /* queued and not sent */
   uint32_t head_sent;     /* bytes of the head that are sent */
-  uint32_t unframed; /* leading bytes that are not whole frames: the rest of the handshake's answer,
-                        or of a frame that truncating has kept */
-  bool blocked;      /* the last flush left something behind */
+  uint32_t unframed : 31; /* leading bytes that are not whole frames: the rest of the handshake's
+                             answer, or of a frame that truncating has kept */
+  uint32_t blocked : 1;   /* the last flush left something behind */
 };
 
 void out_queue_init(struct out_queue *queue);

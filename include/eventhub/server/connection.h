@@ -144,15 +144,14 @@ struct connection {
   struct connection_pool *pool;
   struct out_queue out;
   struct connection *next_dirty;
-  uint8_t state;             /* enum connection_state */
-  uint8_t pauses;            /* enum connection_pause */
-  bool is_dirty;             /* stands in one of the pool's lists */
-  bool is_readable;          /* bytes may wait in the socket that no further event tells of */
-  bool has_hung_up;          /* the peer has sent its end */
-  bool awaits_close;         /* our close frame is sent or queued, the peer's is still to come */
-  bool is_shut;              /* we have sent our end */
-  bool was_pinged;           /* nothing has come since the last ping */
-  uint32_t last_received_ms; /* of the loop's clock, cut to 32 bits */
+  uint8_t state;     /* enum connection_state */
+  uint8_t pauses;    /* enum connection_pause */
+  bool is_dirty;     /* stands in one of the pool's lists */
+  bool is_readable;  /* bytes may wait in the socket that no further event tells of */
+  bool has_hung_up;  /* the peer has sent its end */
+  bool awaits_close; /* our close frame is sent or queued, the peer's is still to come */
+  bool is_shut;      /* we have sent our end */
+  bool was_pinged;   /* nothing has come since the last ping */
   struct stream stream;
   struct connection_ref ref;
   struct deadline deadline;
@@ -169,6 +168,7 @@ struct connection {
   uint8_t debt;              /* enum connection_debt */
   uint8_t proxy;             /* enum connection_proxy */
   uint8_t format;            /* the handler's: in which form messages go out; 0 at first */
+  uint32_t last_received_ms; /* of the loop's clock, cut to 32 bits */
 };
 
 /* The loop and everything passed must outlive the pool. */

@@ -2,8 +2,10 @@
 // each by its own handle.
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeCertificate } from '../../blackbox/lib/certificate.mjs';
 import { Program, freePort } from '../../blackbox/lib/process.mjs';
 import { eventually } from '../../blackbox/lib/wait.mjs';
 
@@ -44,6 +46,43 @@ export function withBroker({ build }, run, env = {}) {
     env: { DISABLE_AUTH: '1', LISTEN_PORT: String(port), ...env },
   });
   return withServer(start, /listening/, run);
+}
+
+/** The same with TLS on the port that is told, and nothing else. */
+export async function withTlsBroker({ build }, run, env = {}) {
+  const { cert, key } = await makeCertificate();
+  const start = (port) => new Program(binary(build, 'eventhub'), {
+    env: { DISABLE_AUTH: '1', ENABLE_SSL: '1', SSL_LISTEN_PORT: String(port), SSL_CERTIFICATE: cert,
+      SSL_PRIVATE_KEY: key, DISABLE_UNSECURE_LISTENER: '1', ...env },
+  });
+  return withServer(start, /listening address/, run);
+}
+
+/** Full handshakes that openssl s_server does for s_time in so many seconds of user time of its own:
+ * handshakes per second of it. */
+export async function opensslHandshakes(seconds) {
+  const { cert, key } = await makeCertificate();
+  return withServer((port) => new Program('openssl', {
+    args: ['s_server', '-accept', String(port), '-cert', cert, '-key', key, '-quiet', '-www'],
+    input: null,
+  }), { test: () => true }, async (server) => {
+    await eventually(() => canConnect(server.port), 'openssl s_server');
+    const before = cpuMicroseconds(server.pid);
+    const client = new Program('openssl', {
+      args: ['s_time', '-connect', `127.0.0.1:${server.port}`, '-new', '-time', String(seconds)],
+    });
+    const text = await output(client, seconds);
+    const count = Number(/^(\d+) connections in .*real seconds/m.exec(text)[1]);
+    return { cpu_us_per_handshake: (cpuMicroseconds(server.pid) - before) / count };
+  });
+}
+
+function canConnect(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1', () => resolve(true));
+    socket.on('error', () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+  });
 }
 
 /** nats-server as it is without configuration, but for a WebSocket listener. */

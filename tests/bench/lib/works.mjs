@@ -10,6 +10,7 @@ import { JOURNAL_WORKS } from './journal_works.mjs';
 import { load, microBenchmark, withBroker, withFloor, withNats, wrk } from './programs.mjs';
 import { REDIS_WORKS } from './redis_works.mjs';
 import { both } from './rounds.mjs';
+import { TLS_WORKS } from './tls_works.mjs';
 
 const PING_INTERVAL_S = 30;
 const PING_PAUSE_MS = 3;
@@ -397,4 +398,5 @@ export const WORKS = [
   },
   ...JOURNAL_WORKS,
   ...REDIS_WORKS,
+  ...TLS_WORKS,
 ];
