@@ -261,6 +261,41 @@ describe('SSL_CA_CERTIFICATE', () => {
   });
 });
 
+test('a session of an older client CA is not resumed', async () => {
+  const [older, newer] = [await makeAuthority('older'), await makeAuthority('newer')];
+  const { cert, key } = await older.sign('one');
+  const mine = { cert: readFileSync(cert), key: readFileSync(key) };
+  const ca = join(makeDirectory(), 'ca.pem');
+  copyFileSync(older.cert, ca);
+  // Who asks for readiness has no certificate.
+  const port = await freePort();
+  const own = await makeCertificate();
+  const env = { ENABLE_SSL: 'true', SSL_LISTEN_PORT: String(port), SSL_CERTIFICATE: own.cert, SSL_PRIVATE_KEY: own.key, SSL_CA_CERTIFICATE: ca };
+  await withDaemon(env, async (daemon) => {
+    for (const version of ['TLSv1.2', 'TLSv1.3']) {
+      copyFileSync(older.cert, ca);
+      const reload = async (count) => {
+        daemon.program.kill('SIGHUP');
+        await eventually(() => daemon.stderr.split('certificate expires soon').length > count, 'the reload');
+      };
+      const seen = daemon.stderr.split('certificate expires soon').length;
+      await reload(seen);
+      const only = { ...mine, minVersion: version, maxVersion: version };
+      const first = await shaken(port, only);
+      const told = new Promise((resolve) => first.once('session', resolve));
+      await ask(first);
+      const session = version === 'TLSv1.2' ? first.getSession() : await withDeadline(told, 'ticket');
+      first.destroy();
+      const again = await assertServes(port, { ...only, session });
+      assert.equal(again.isSessionReused(), true);
+      again.destroy();
+      copyFileSync(newer.cert, ca);
+      await reload(seen + 1);
+      await assertRefused(port, { ...only, session }, /unknown.ca|ECONNRESET|closed/i);
+    }
+  }, { tls: false });
+});
+
 describe('a chain', () => {
   test('is shown whole', async () => {
     const root = await makeAuthority('root');
