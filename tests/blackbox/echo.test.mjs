@@ -147,4 +147,73 @@ describe('echo server', () => {
       ['bytes', true],
     ]);
   });
+
+  describe('with permessage-deflate', () => {
+    const SIZES = [0, 1, 16, 64, 256, 1024, 4096, 8192, 16_384, 32_768, 65_536, 131_072];
+    const both = (bits) => ({ serverMaxWindowBits: bits, clientMaxWindowBits: bits });
+    const noContext = { serverNoContextTakeover: true, clientNoContextTakeover: true };
+    const forms = {
+      'as it is offered by default': {},
+      'without context on either side': noContext,
+      'without context of the client': { clientNoContextTakeover: true },
+      ...Object.fromEntries([9, 10, 11, 12, 13, 14, 15].flatMap((bits) => [
+        [`with windows of ${bits} bits`, both(bits)],
+        [`with windows of ${bits} bits and without context`, { ...both(bits), ...noContext }],
+      ])),
+      'with a window of the server alone': { serverMaxWindowBits: 9, clientMaxWindowBits: false },
+      'stored, not compressed': { zlibDeflateOptions: { level: 0 } },
+      'in small pieces of zlib': { zlibDeflateOptions: { level: 9, memLevel: 1, chunkSize: 64 } },
+    };
+    const json = (size) => Buffer.from(
+      Array.from({ length: size / 16 + 1 }, (_, i) => `{"n":${i % 97},"ü":"${i}"},`).join('')).subarray(0, size);
+    const whole = (bytes) => Buffer.from(bytes.toString()); // no half of a character at the end
+
+    for (const [name, options] of Object.entries(forms)) {
+      test(`${name}, all comes back`, async () => {
+        const socket = new WebSocket(`ws://127.0.0.1:${port}/`, {
+          perMessageDeflate: { threshold: 0, ...options }, maxPayload: MB });
+        const messages = SIZES.flatMap((size) => [[whole(json(size)), false], [randomBytes(size), true], [Buffer.alloc(size), true]]);
+        const rounds = [...messages, ...messages];
+        const answers = [];
+        const done = new Promise((resolve, reject) => {
+          socket.on('error', reject);
+          socket.on('message', (data, isBinary) => {
+            answers.push([data, isBinary]);
+            if (answers.length === rounds.length) socket.close(1000);
+          });
+          socket.on('close', resolve);
+          socket.on('open', () => rounds.forEach(([data, binary], i) => {
+            // Every other one in two fragments.
+            if (i % 2) {
+              socket.send(data.subarray(0, data.length / 2), { binary, fin: false });
+              socket.send(data.subarray(data.length / 2), { binary, fin: true });
+            } else {
+              socket.send(data, { binary });
+            }
+          }));
+        });
+        assert.equal(await withDeadline(done, 'close'), 1000);
+        assert.equal(socket.extensions, 'permessage-deflate');
+        rounds.forEach(([data, binary], i) => {
+          assert.equal(answers[i][1], binary);
+          assert.ok(data.equals(answers[i][0]), `message ${i} of ${data.length} bytes`);
+        });
+      });
+    }
+
+    for (const [offers, answer] of [
+      ['permessage-deflate; server_no_context_takeover; server_max_window_bits=9, permessage-deflate; server_no_context_takeover, permessage-deflate',
+        'permessage-deflate; server_no_context_takeover; server_max_window_bits=9'],
+      ['permessage-deflate; server_max_window_bits=7, permessage-deflate; client_max_window_bits', 'permessage-deflate; server_no_context_takeover; client_max_window_bits=12'],
+      ['permessage-deflate; mode=fast, x-webkit-deflate-frame', undefined],
+    ]) {
+      test(`of several offers the first that is acceptable counts: ${offers}`, async () => {
+        const ws = await RawWebSocket.open(port, { headers: { 'Sec-WebSocket-Extensions': offers } });
+        assert.equal(ws.extension, answer);
+        await ws.send(frame(TEXT, 'plain text'));
+        assert.equal((await echoed(ws, TEXT)).toString(), 'plain text');
+        ws.destroy();
+      });
+    }
+  });
 });
