@@ -72,6 +72,9 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_JOURNAL_BLOCKS] = {GAUGE("journal_blocks"), .help = "Blocks of messages in that file."},
     [METRIC_JOURNAL_COMMIT] = {HISTOGRAM("journal_commit_seconds", journal_commit),
                                .help = "Seconds that a commit took, the disk included."},
+    [METRIC_JOURNAL_UPKEEP] = {HISTOGRAM("journal_upkeep_seconds", journal_upkeep),
+                               .help = "Seconds of a turn that went into keeping the file: what "
+                                       "is committed moves there, what has had its time goes."},
     [METRIC_CURRENT_CONNECTIONS_COUNT] = {GAUGE("current_connections_count"),
                                           .help = "Connections that are open."},
     [METRIC_TOTAL_CONNECT_COUNT] = {COUNTER("total_connect_count"),

@@ -34,6 +34,7 @@ static void add_journal(struct metrics_snapshot *snapshot, const struct store_me
   values[METRIC_JOURNAL_FREE_BYTES] = store_metric_get(&store->journal_free_bytes);
   values[METRIC_JOURNAL_BLOCKS] = store_metric_get(&store->journal_blocks);
   read_histogram(&store->journal_commit, &snapshot->journal_commit);
+  read_histogram(&store->journal_upkeep, &snapshot->journal_upkeep);
 }
 
 static void add_store(struct metrics_snapshot *snapshot, const struct store_metrics *store) {

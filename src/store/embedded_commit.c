@@ -9,9 +9,12 @@
 
 enum {
   TURN_BYTES_MAX = 16 * 1024 * 1024, /* of messages and values: then a turn is cut */
-  FLUSH_BYTES = 4 * 1024 * 1024,     /* in the log: then they go to the file */
-  TIDY_WORK = 4096,
-  STEP_MESSAGES = 16384
+  FLUSH_BYTES = 1024 * 1024,         /* in the log: then they go to the file */
+  TIDY_WORK = 1024,
+  /* Messages that a step takes out of memory: few, so that it is over soon; but where more are
+   * published in a turn than that, as many, or memory would fill. */
+  STEP_MESSAGES_MIN = 512,
+  STEP_MESSAGES_MAX = 16384
 };
 
 struct commit_item {
@@ -118,10 +121,24 @@ static void finish_all(struct embedded *embedded, enum store_status status, bool
   embedded->item_count = embedded->item_bytes = 0;
 }
 
+static size_t step_size(const struct embedded *embedded) {
+  size_t size = embedded->added_since_step + embedded->added_since_step / 4;
+  if (size < STEP_MESSAGES_MIN) return STEP_MESSAGES_MIN;
+  return size < STEP_MESSAGES_MAX ? size : STEP_MESSAGES_MAX;
+}
+
 static void flush(struct embedded *embedded) {
+  uint64_t start_ns = clock_monotonic_ns();
   if (embedded_tidy(embedded, TIDY_WORK)) embedded_tidied(embedded);
-  embedded_step_old(embedded, STEP_MESSAGES);
+  embedded_step_old(embedded, step_size(embedded));
+  embedded->added_since_step = 0;
   embedded_flushed(embedded, journal_flush(embedded->journal));
+  embedded_note_upkeep(embedded, start_ns);
+}
+
+static bool is_time_to_flush(const struct embedded *embedded) {
+  if (journal_open_bytes(embedded->journal) > FLUSH_BYTES) return true;
+  return embedded->added_since_step >= STEP_MESSAGES_MIN && embedded_has_old_work(embedded);
 }
 
 static void end_of_turn(struct store_backend *backend) {
@@ -131,8 +148,9 @@ static void end_of_turn(struct store_backend *backend) {
   if (embedded->item_count == 0) return;
   bool has_changes = prepare_all(embedded, is_in_trouble);
   enum store_status status = has_changes ? commit(embedded) : trouble;
+  embedded->added_since_step += embedded->item_count;
   finish_all(embedded, status, !is_in_trouble);
-  if (!is_in_trouble && journal_open_bytes(embedded->journal) > FLUSH_BYTES) flush(embedded);
+  if (!is_in_trouble && is_time_to_flush(embedded)) flush(embedded);
 }
 
 static size_t bytes_of(const struct store_request *request) {

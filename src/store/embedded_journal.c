@@ -207,6 +207,10 @@ bool embedded_has_old_work(const struct embedded *embedded) {
   return log_old_has_work(&embedded->log, embedded->config.max_log_memory);
 }
 
+void embedded_note_upkeep(struct embedded *embedded, uint64_t start_ns) {
+  store_histogram_add(&embedded->metrics->journal_upkeep, (clock_monotonic_ns() - start_ns) / 1000);
+}
+
 void embedded_count_blocks(struct embedded *embedded) {
   store_metric_set(&embedded->metrics->journal_blocks, journal_block_count(embedded->journal));
 }
@@ -262,8 +266,7 @@ static void run_kv_del(struct store_backend *backend, struct store_request *requ
   embedded_run_kv_del(backend, request);
 }
 
-static enum store_tend tend(struct store_backend *backend) {
-  struct embedded *embedded = embedded_of(backend);
+static enum store_tend keep_up(struct embedded *embedded) {
   enum store_tend next = embedded_tend_memory(embedded);
   bool is_in_trouble = atomic_load(&embedded->trouble) != STORE_OK;
   if (!is_in_trouble && embedded_tidy(embedded, TIDY_WORK)) embedded_tidied(embedded);
@@ -280,6 +283,14 @@ static enum store_tend tend(struct store_backend *backend) {
   embedded_count_blocks(embedded);
   if (!is_in_trouble && embedded_has_old_work(embedded)) return STORE_TEND_SOON;
   return journal_is_written(embedded->journal) ? next : STORE_TEND_TICK;
+}
+
+static enum store_tend tend(struct store_backend *backend) {
+  struct embedded *embedded = embedded_of(backend);
+  uint64_t start_ns = clock_monotonic_ns();
+  enum store_tend next = keep_up(embedded);
+  embedded_note_upkeep(embedded, start_ns);
+  return next;
 }
 
 static void write_sealed(struct store_backend *backend) {

@@ -36,6 +36,7 @@ enum metric {
   METRIC_JOURNAL_FREE_BYTES,
   METRIC_JOURNAL_BLOCKS,
   METRIC_JOURNAL_COMMIT, /* a histogram: journal_commit of the snapshot */
+  METRIC_JOURNAL_UPKEEP, /* a histogram: journal_upkeep of the snapshot */
   METRIC_CURRENT_CONNECTIONS_COUNT,
   METRIC_TOTAL_CONNECT_COUNT,
   METRIC_TOTAL_DISCONNECT_COUNT,
@@ -127,6 +128,7 @@ struct metrics_snapshot {
   uint64_t values[METRIC_COUNT];
   struct metrics_histogram redis_round_trip;
   struct metrics_histogram journal_commit;
+  struct metrics_histogram journal_upkeep;
   struct slice version;
 };
 

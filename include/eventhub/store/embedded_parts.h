@@ -34,6 +34,7 @@ struct embedded {
   /* embedded_commit: the requests of this turn. */
   struct commit_item *items;
   size_t item_count, item_cap, item_bytes;
+  size_t added_since_step; /* requests, since memory was last looked at */
 };
 
 static inline struct embedded *embedded_of(struct store_backend *backend) {
@@ -79,7 +80,8 @@ void embedded_tidied(struct embedded *embedded);
 bool embedded_step_old(struct embedded *embedded, size_t max_messages);
 /* Would another step have something to do? */
 bool embedded_has_old_work(const struct embedded *embedded);
-/* For the metric. */
+/* For the metrics. */
+void embedded_note_upkeep(struct embedded *embedded, uint64_t start_ns);
 void embedded_count_blocks(struct embedded *embedded);
 /* Notes how a write went: trouble, readiness, metrics, a line in the log where that changes.
  * Answers the status for requests that hung on it. */

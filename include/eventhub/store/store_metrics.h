@@ -64,6 +64,7 @@ struct store_metrics {
 #undef STORE_METRIC_FIELD
   struct store_histogram redis_round_trip; /* from sending a command to its answer */
   struct store_histogram journal_commit;
+  struct store_histogram journal_upkeep; /* of the file, in turns that had some */
 };
 
 static inline uint64_t store_metric_get(const atomic_uint_least64_t *metric) {

@@ -54,7 +54,8 @@ static void existing_names_and_types_stay(void **state) {
 #define ROUND_TRIP "eventhub_redis_round_trip_seconds"
 
 static const struct slice histograms[] = {SLICE_INIT(ROUND_TRIP),
-                                          SLICE_INIT("eventhub_journal_commit_seconds")};
+                                          SLICE_INIT("eventhub_journal_commit_seconds"),
+                                          SLICE_INIT("eventhub_journal_upkeep_seconds")};
 
 enum {
   HISTOGRAMS = ARRAY_LEN(histograms),
