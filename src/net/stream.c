@@ -65,6 +65,10 @@ bool stream_has_bytes(const struct stream *stream) {
   return recv(stream->fd, &byte, 1, MSG_PEEK) > 0;
 }
 
+bool stream_has_ended(const struct stream *stream) {
+  return stream->tls != NULL && tls_has_ended(stream->tls);
+}
+
 ssize_t stream_sendv(struct stream *stream, struct iovec *parts, int count) {
   if (stream->tls != NULL) return tls_sendv(stream->tls, parts, count);
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};

@@ -214,6 +214,10 @@ bool tls_has_bytes(const struct tls *tls) {
   return SSL_has_pending(tls->ssl) == 1;
 }
 
+bool tls_has_ended(const struct tls *tls) {
+  return tls->is_broken || (SSL_get_shutdown(tls->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
+}
+
 /* The bytes of one record: where they lie, or copied together. */
 static const char *gather(const struct iovec *parts, int count, char *space, size_t *ret_len) {
   size_t len = parts[0].iov_len < TLS_RECORD_MAX ? parts[0].iov_len : TLS_RECORD_MAX;

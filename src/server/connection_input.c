@@ -189,6 +189,7 @@ static ssize_t recv_tls(struct connection *connection) {
   if (!was_established && stream_is_established(&connection->stream))
     metrics_add(connection->pool->metrics, METRIC_TLS_HANDSHAKES, 1);
   if (len == ERR_CLOSED) note_failure(connection);
+  if (stream_has_ended(&connection->stream)) connection->has_hung_up = true;
   return len;
 }
 

@@ -340,13 +340,13 @@ static void make_tokens(void) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const char secret[] = "JWT_SECRET=" BROKER_SECRET;
   static struct world world;
   struct input input = {data, size};
   if (tokens[0] == NULL) make_tokens();
   memset(&world, 0, sizeof world);
-  broker_fixture_init(&world.fixture,
-                      ENV("JWT_SECRET=" BROKER_SECRET, "MAX_CACHE_LENGTH=20", "MAX_SUBSCRIPTIONS=8",
-                          "MAX_MESSAGE_SIZE=4096", "ENABLE_IO_URING=0"));
+  broker_fixture_init(&world.fixture, ENV(secret, "MAX_CACHE_LENGTH=20", "MAX_SUBSCRIPTIONS=8",
+                                          "MAX_MESSAGE_SIZE=4096", "ENABLE_IO_URING=0"));
   for (unsigned i = 0; i < CLIENTS; i++)
     come(&world, i);
   for (int i = 0; i < STEPS_MAX && input.len > 0; i++)

@@ -39,6 +39,8 @@ ssize_t stream_peek(const struct stream *stream, char *bytes, size_t cap);
 void stream_skip(struct stream *stream, size_t len);
 /* Would stream_recv answer with bytes? */
 bool stream_has_bytes(const struct stream *stream);
+/* Will the next stream_recv answer ERR_CLOSED, though no event tells of it? */
+bool stream_has_ended(const struct stream *stream);
 /* Bytes taken (> 0), ERR_AGAIN when the socket is full, ERR_CLOSED when the peer is gone. */
 ssize_t stream_sendv(struct stream *stream, struct iovec *parts, int count);
 /* Of what stream_sendv has taken, all that a plain stream takes is sent; of TLS a record may wait

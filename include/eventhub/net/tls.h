@@ -84,6 +84,8 @@ const char *tls_failure(const struct tls *tls);
  * empty. */
 ssize_t tls_recv(struct tls *tls, char *bytes, size_t cap);
 bool tls_has_bytes(const struct tls *tls);
+/* Is it over, as far as the peer goes, though the socket may not know? */
+bool tls_has_ended(const struct tls *tls);
 /* As stream_sendv: makes one record of as much as one takes. */
 ssize_t tls_sendv(struct tls *tls, const struct iovec *parts, int count);
 /* Sends what is held. 0 when nothing is left, ERR_AGAIN, or ERR_CLOSED. */
