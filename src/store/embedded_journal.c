@@ -3,7 +3,7 @@
 #include "eventhub/base/log.h"
 #include "eventhub/store/embedded_parts.h"
 
-enum { LOAD_MOVE_BYTES = 16 << 20, STEP_BYTES = 8 << 20 };
+enum { LOAD_MOVE_BYTES = 16 << 20, STEP_BYTES = 8 << 20, SETTLE_MESSAGES = 16384 };
 
 /* ---- loading ---- */
 
@@ -47,7 +47,7 @@ static int on_pause(void *context) {
   while (log_old_move(&embedded->log, &limits)) {
     int err = journal_flush(embedded->journal);
     if (err < 0) return err;
-    log_old_settle(&embedded->log);
+    log_old_settle(&embedded->log, SIZE_MAX);
   }
   return 0;
 }
@@ -196,7 +196,7 @@ bool embedded_step_old(struct embedded *embedded, size_t max_messages) {
                                         .max_messages = max_messages,
                                         .max_bytes = STEP_BYTES};
   struct journal_state state = eventlog_state(&embedded->log);
-  log_old_settle(&embedded->log);
+  log_old_settle(&embedded->log, SETTLE_MESSAGES);
   if (!embedded->config.log_enabled) return false;
   if (!log_old_step(&embedded->log, &limits, store_now_ms(embedded->backend.store))) return false;
   journal_keep(embedded->journal, &state);

@@ -190,22 +190,28 @@ static bool move_some(struct eventlog *log, const struct log_old_limits *limits)
   return moving.messages > 0;
 }
 
-/* Those that the ring has lost meanwhile are on the disk all the same, to be removed in time. */
-static void drop_moved(struct eventlog *log, struct log_topic *topic) {
-  struct store_metrics *metrics = log->metrics;
+static bool starts_with_moved(const struct log_topic *topic) {
+  return log_topic_count(topic) > 0 &&
+         log_old_has(topic, message_id(log_topic_at(topic, 0)->message));
+}
+
+/* At most `max`, which counts down. False: there are more. */
+static bool drop_moved(struct eventlog *log, struct log_topic *topic, size_t *max) {
   struct log_old_topic *old = topic->old;
   uint64_t bytes = 0;
-  while (log_topic_count(topic) > 0 &&
-         log_old_has(topic, message_id(log_topic_at(topic, 0)->message))) {
+  for (; *max > 0 && starts_with_moved(topic); (*max)--) {
     struct log_entry entry = log_ring_pop(&topic->ring);
     bytes += message_size(entry.message);
     journal_lose(log->config.journal, entry.block);
     message_unref(entry.message);
     old->moving_count--;
   }
-  store_metric_add(&metrics->log_messages, old->moving_count);
-  store_metric_sub(&metrics->log_bytes, bytes);
+  store_metric_sub(&log->metrics->log_bytes, bytes);
+  if (starts_with_moved(topic)) return false;
+  /* Those that the ring has lost meanwhile are on the disk all the same, to be removed in time. */
+  store_metric_add(&log->metrics->log_messages, old->moving_count);
   old->moving_count = 0;
+  return true;
 }
 
 /* ---- messages that go for good ---- */
@@ -276,15 +282,15 @@ static bool shorten_some(struct eventlog *log, struct journal_reader *reader, si
 
 /* ---- steps ---- */
 
-void log_old_settle(struct eventlog *log) {
+void log_old_settle(struct eventlog *log, size_t max) {
   struct log_old *old = &log->old;
   if (old->set == 0 || !journal_has_written(log->config.journal, old->set)) return;
-  old->set = 0;
   struct list *first;
   while ((first = list_first(&old->moving)) != NULL) {
+    if (!drop_moved(log, container_of(first, struct log_old_topic, moving)->topic, &max)) return;
     list_remove(first);
-    drop_moved(log, container_of(first, struct log_old_topic, moving)->topic);
   }
+  old->set = 0;
 }
 
 /* One kind at a time, since the reader still sees what the other has removed. */

@@ -68,8 +68,9 @@ static inline uint64_t log_old_count(const struct log_old_topic *old) {
 /* With them the topic has more than it may: the next steps remove the oldest. */
 void log_old_note_too_long(struct eventlog *log, struct log_topic *topic);
 
-/* After a write: what was moved leaves memory. */
-void log_old_settle(struct eventlog *log);
+/* After a write: what was moved leaves memory, at most `max` messages of it. No step begins before
+ * all of them have. */
+void log_old_settle(struct eventlog *log, size_t max);
 /* A step: removes what has expired and what is too much, then moves what memory has above
  * `max_memory` (0 = no limit); about max_messages each, and max_bytes moved. True: the open set has
  * something of it. A second call with the same open set only moves more. Nothing happens from the
