@@ -103,9 +103,11 @@ static void check_members(const struct json_members *members) {
   struct json_value object, name, value;
   struct json_iter it;
   if (members->object == NULL) return;
-  const struct json_member *last = &members->items[members->count - 1];
-  const char *end =
-      members->count > 0 ? last->value.text.ptr + last->value.text.len : members->object + 1;
+  const char *end = members->object + 1;
+  if (members->count > 0) {
+    struct slice last = members->items[members->count - 1].value.text;
+    end = last.ptr + last.len;
+  }
   while (*end != '}')
     end++;
   object = parse_ok(slice_of(members->object, (size_t)(end + 1 - members->object)));

@@ -9,7 +9,7 @@ import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, test } from 'node:test';
 import { makeCertificate } from '../blackbox/lib/certificate.mjs';
-import { withDaemon } from '../blackbox/lib/daemon.mjs';
+import { BACKEND, withDaemon } from '../blackbox/lib/daemon.mjs';
 import { get, requestText } from '../blackbox/lib/http.mjs';
 import { freePort } from '../blackbox/lib/process.mjs';
 import { Client, compareIds } from '../blackbox/lib/rpc.mjs';
@@ -22,6 +22,9 @@ const MB = 1 << 20;
 const SECONDS = Number(process.env.SOAK_SECONDS ?? 30);
 const CHECK_EVERY_MS = Math.max(5, Math.min(60, SECONDS / 4)) * 1000;
 const CROWD = 150; // idle subscribers beside all the others
+// What reads history by pattern is dear in Redis, and under a sanitizer more than it can do: the broker
+// would say, rightly, that it is not available.
+const STALLED = BACKEND === 'redis' ? { clients: 4, reads: 2, messages: 50 } : { clients: 20, reads: 20, messages: 1000 };
 const TOPICS = ['soak/a', 'soak/b', 'soak/c/d', 'soak/c/e', 'soak'];
 const FILTERS = ['soak/a', 'soak/+', 'soak/#', '#', 'soak/c/+', '+/b', '+/+/d', 'soak/none'];
 const STEADY = {
@@ -182,9 +185,10 @@ class Soak {
     return this.repeat('stalled', async () => {
       const ws = await RawWebSocket.open(this.port);
       const request = (method, params) => text(JSON.stringify({ id: 1, jsonrpc: '2.0', method, params }));
-      await ws.send(request('subscribe', { topic: '#', since: -60_000, limit: 1000 }));
+      const history = { topic: '#', since: -60_000, limit: STALLED.messages };
+      await ws.send(request('subscribe', history));
       ws.raw.pause();
-      for (let i = 0; i < 20; i++) await ws.send(request('eventlog', { topic: '#', since: -60_000, limit: 1000 }));
+      for (let i = 0; i < STALLED.reads; i++) await ws.send(request('eventlog', history));
       await sleep(random(4000));
       ws.raw.resume();
       await sleep(random(200));
@@ -343,7 +347,7 @@ describe('soak', () => {
         ...lanes(4, soak.churnSubscriptions),
         ...lanes(2, soak.useKeys),
         ...lanes(2, soak.publishAndReset),
-        ...lanes(20, soak.stall),
+        ...lanes(STALLED.clients, soak.stall),
         ...lanes(2, soak.halfClose),
         ...lanes(2, soak.followEvents),
         ...lanes(2, soak.sendGarbage),
