@@ -10,7 +10,7 @@
 enum {
   TURN_BYTES_MAX = 16 * 1024 * 1024, /* of messages and values: then a turn is cut */
   FLUSH_BYTES = 2 * 1024 * 1024,     /* in the log: then they go to the file */
-  TIDY_WORK = 1024,
+  TIDY_WORK = 4096,
   /* Messages that a step takes out of memory: few, so that it is over soon; but where more are
    * published in a turn than that, as many, or memory would fill. */
   STEP_MESSAGES_MIN = 512,
