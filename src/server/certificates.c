@@ -24,26 +24,17 @@ int certificates_load(const struct options *options, struct tls_config **ret, st
   return tls_config_load(&files, ret, why);
 }
 
-static struct certificates_mark look(const struct options *options) {
+void certificates_look(const struct options *options, struct certificates_mark *ret) {
   const char *const paths[] = {options->ssl_certificate, options->ssl_private_key,
                                options->ssl_ca_certificate};
-  struct certificates_mark mark;
-  memset(&mark, 0, sizeof mark); /* compared as bytes */
+  memset(ret, 0, sizeof *ret);
   for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
     struct stat status;
     if (stat(paths[i], &status) != 0) continue;
-    mark.files[i].changed = status.st_mtim;
-    mark.files[i].size = status.st_size;
-    mark.files[i].inode = status.st_ino;
+    ret->files[i].changed = status.st_mtim;
+    ret->files[i].size = status.st_size;
+    ret->files[i].inode = status.st_ino;
   }
-  return mark;
-}
-
-bool certificates_have_changed(const struct options *options, struct certificates_mark *mark) {
-  struct certificates_mark now = look(options);
-  bool has_changed = memcmp(&now, mark, sizeof now) != 0;
-  *mark = now;
-  return has_changed;
 }
 
 void certificates_log(const struct tls_config *config) {

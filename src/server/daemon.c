@@ -225,8 +225,7 @@ static int start(struct daemon *daemon, const struct options *options) {
   /* Nothing is executed; whoever makes it do so gains nothing by set-user-id programs. */
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   init_broker(&daemon->broker, options);
-  certificates_have_changed(options, &daemon->certificates);
-  err = reload_first(&daemon->broker);
+  err = reload_first(&daemon->broker, &daemon->certificates);
   if (err == 0) err = probe_listeners(options);
   if (err < 0) return err;
   err = make_store(daemon);
@@ -275,8 +274,7 @@ static bool read_signal(struct daemon *daemon) {
   struct signalfd_siginfo info;
   if (read(daemon->signal_fd, &info, sizeof info) != sizeof info) return false;
   if (info.ssi_signo == SIGHUP) {
-    certificates_have_changed(daemon->broker.options, &daemon->certificates);
-    reload_all(&daemon->broker);
+    reload_all(&daemon->broker, &daemon->certificates);
     return false;
   }
   log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));

@@ -1,6 +1,7 @@
 #include "eventhub/server/reload.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "eventhub/base/cleanup.h"
 #include "eventhub/base/err.h"
@@ -25,9 +26,10 @@ static int load(const struct options *options, bool with_keys, struct loaded *re
   return err < 0 ? err : certificates_load(options, &ret->tls, why);
 }
 
-int reload_first(struct broker *broker) {
+int reload_first(struct broker *broker, struct certificates_mark *mark) {
   AUTO(buf) struct buf why = BUF_INIT;
   struct loaded loaded = {0};
+  certificates_look(broker->options, mark);
   int err = load(broker->options, !broker->options->disable_auth, &loaded, &why);
   jws_keyring_init(&broker->keys, loaded.keys);
   tls_slot_init(&broker->tls, loaded.tls);
@@ -54,11 +56,12 @@ static void use_keys(struct broker *broker, struct loaded *loaded) {
   loaded->keys = NULL;
 }
 
-void reload_all(struct broker *broker) {
+void reload_all(struct broker *broker, struct certificates_mark *mark) {
   const struct options *options = broker->options;
   AUTO(buf) struct buf why = BUF_INIT;
   AUTO(loaded) struct loaded loaded = {0};
   bool has_keys = !options->disable_auth && token_keys_come_from_a_file(options);
+  certificates_look(options, mark);
   if (!has_keys && !options->enable_ssl) {
     log_info("SIGHUP: there is nothing to reload");
   } else if (load(options, has_keys, &loaded, &why) < 0) {
@@ -73,7 +76,9 @@ void reload_all(struct broker *broker) {
 void reload_changed_certificates(struct broker *broker, struct certificates_mark *mark) {
   AUTO(buf) struct buf why = BUF_INIT;
   AUTO(loaded) struct loaded loaded = {0};
-  if (!certificates_have_changed(broker->options, mark)) return;
+  struct certificates_mark before = *mark;
+  certificates_look(broker->options, mark);
+  if (memcmp(&before, mark, sizeof before) == 0) return;
   if (load(broker->options, false, &loaded, &why) < 0) {
     log_warn("the TLS certificate's files have changed, but not for the better: the old "
              "certificate stays",

@@ -13,7 +13,7 @@
 /* 0 with a config of the caller's, NULL where there is no TLS; or an error of tls_config_load. */
 int certificates_load(const struct options *options, struct tls_config **ret, struct buf *why);
 
-/* What the files looked like. All zero at first. */
+/* What the files looked like; compared as bytes. */
 struct certificates_mark {
   struct {
     struct timespec changed;
@@ -22,8 +22,8 @@ struct certificates_mark {
   } files[3];
 };
 
-/* Do they look different now? Then the mark is of now. */
-bool certificates_have_changed(const struct options *options, struct certificates_mark *mark);
+/* What they look like now. */
+void certificates_look(const struct options *options, struct certificates_mark *ret);
 
 /* Tells of one that has ended or is about to, and of the end of any other. */
 void certificates_log(const struct tls_config *config);

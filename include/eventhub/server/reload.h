@@ -11,13 +11,16 @@
 
 struct broker;
 
+/* `mark` is what the certificates' files looked like when they were last read, all zero at first.
+ */
+
 /* At the start: 0, or an error with a line on stderr. */
-int reload_first(struct broker *broker);
+int reload_first(struct broker *broker, struct certificates_mark *mark);
 void reload_done(struct broker *broker);
 
 /* SIGHUP: all of it, or nothing. */
-void reload_all(struct broker *broker);
-/* The certificates, if their files have changed since `mark`. */
+void reload_all(struct broker *broker, struct certificates_mark *mark);
+/* The certificates, if their files have changed. */
 void reload_changed_certificates(struct broker *broker, struct certificates_mark *mark);
 
 #endif
