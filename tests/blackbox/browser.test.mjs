@@ -164,7 +164,7 @@ for (const tls of [false, true]) describe(`in Chromium${tls ? ' over TLS' : ''}`
         );
       assert.equal(await open(fullToken()), 'eventhub.v1');
       assert.equal(await open('bad'), 'refused');
-    }));
+    }, { tls }));
 
   test('a page of another origin is kept out', () =>
     withDaemon({ ALLOWED_ORIGINS: 'https://elsewhere.example' }, async (strict) => {
@@ -178,5 +178,5 @@ for (const tls of [false, true]) describe(`in Chromium${tls ? ' over TLS' : ''}`
         strict.url,
       );
       assert.equal(outcome, 'refused');
-    }));
+    }, { tls }));
 });

@@ -159,7 +159,8 @@ static void append_request(struct buf *out, struct input *input) {
   buf_append_char(out, '}');
 }
 
-static void append_text(struct buf *out, struct input *input, bool is_batch) {
+/* Answers how many requests there are. */
+static unsigned append_text(struct buf *out, struct input *input, bool is_batch) {
   unsigned count = is_batch ? 1 + take(input) % BATCH_MAX : 1;
   if (is_batch) buf_append_char(out, '[');
   for (unsigned i = 0; i < count; i++) {
@@ -167,6 +168,7 @@ static void append_text(struct buf *out, struct input *input, bool is_batch) {
     append_request(out, input);
   }
   if (is_batch) buf_append_char(out, ']');
+  return count;
 }
 
 /* ---- clients ---- */
@@ -175,7 +177,7 @@ struct client {
   struct peer peer;
   bool is_open;
   bool is_wild;   /* has sent what is no WebSocket, or has said goodbye */
-  unsigned asked; /* requests, at most */
+  unsigned asked; /* requests */
   unsigned answered;
 };
 
@@ -269,7 +271,7 @@ static void settle(struct world *world) {
 
 /* ---- steps ---- */
 
-/* `len` bytes of the text are something else. */
+/* Another byte, or no end, or too much of one. */
 static void spoil(struct buf *text, struct input *input) {
   size_t at = (take(input) | take(input) << 8) % text->len;
   switch (take(input) % 3) {
@@ -279,14 +281,8 @@ static void spoil(struct buf *text, struct input *input) {
   }
 }
 
-static void send_text(struct client *client, const struct buf *text, unsigned requests) {
-  client->asked += requests;
-  peer_send(&client->peer, WS_TEXT, buf_slice(text));
-}
-
 static void send_pieces(struct client *client, const struct buf *text, struct input *input) {
   size_t cut = text->len * (take(input) % 8) / 8;
-  client->asked += BATCH_MAX;
   append_frame(&client->peer.out, WS_TEXT, text->data, cut);
   if (take(input) % 2) append_frame(&client->peer.out, FIN | WS_PING, "between", 7);
   append_frame(&client->peer.out, FIN | WS_CONTINUATION, text->data + cut, text->len - cut);
@@ -303,12 +299,12 @@ static void send_noise(struct client *client, struct input *input) {
 
 static void say(struct client *client, struct input *input, unsigned kind) {
   AUTO(buf) struct buf text = BUF_INIT;
-  append_text(&text, input, kind >= 4 && kind < 7);
+  client->asked += append_text(&text, input, kind >= 4 && kind < 7);
   if (kind == 7 || kind == 8) spoil(&text, input);
   if (kind == 9)
     send_pieces(client, &text, input);
   else
-    send_text(client, &text, BATCH_MAX);
+    peer_send(&client->peer, WS_TEXT, buf_slice(&text));
 }
 
 static void step(struct world *world, struct input *input) {

@@ -6,6 +6,7 @@
 // compared again and again while it runs, so that it may run for hours; at the end nothing may be left.
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, test } from 'node:test';
 import { makeCertificate } from '../blackbox/lib/certificate.mjs';
@@ -258,7 +259,6 @@ class Soak {
   sendGarbageToTls() {
     const port = this.ports.find((one) => tlsPorts.has(one));
     return this.repeat('garbage to TLS', async () => {
-      const { connect } = await import('node:net');
       const raw = new RawSocket(connect(port, '127.0.0.1'));
       const noise = Buffer.from(Array.from({ length: 1 + random(500) }, () => random(256)));
       await raw.write(Buffer.concat([Buffer.from(random(2) ? [22, 3, 1, random(3), random(256)] : []), noise]));

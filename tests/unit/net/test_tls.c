@@ -304,7 +304,16 @@ static void old_versions_are_refused(void **state) {
   pair_close(&pair);
 }
 
-static void resume(int version, bool expected) {
+static uint64_t later_ms; /* than it is */
+
+uint64_t __real_clock_monotonic_ms(void);
+uint64_t __wrap_clock_monotonic_ms(void);
+uint64_t __wrap_clock_monotonic_ms(void) {
+  return __real_clock_monotonic_ms() + later_ms;
+}
+
+/* The ticket that the first connection gets is shown `hours` later. */
+static void resume(int version, uint64_t hours, bool expected) {
   struct tls_pair first = pair_open(config, NULL);
   SSL_set_max_proto_version(first.client, version);
   pair_shake_hands(&first);
@@ -314,6 +323,7 @@ static void resume(int version, bool expected) {
   SSL_SESSION *session = SSL_get1_session(first.client);
   SSL_shutdown(first.client); /* without a goodbye OpenSSL's client will not resume */
   pair_close(&first);
+  later_ms += hours * 3600 * 1000;
   struct tls_pair second = pair_open(config, session);
   SSL_set_max_proto_version(second.client, version);
   pair_shake_hands(&second);
@@ -324,8 +334,18 @@ static void resume(int version, bool expected) {
 
 static void sessions_are_resumed(void **state) {
   (void)state;
-  resume(TLS1_2_VERSION, true);
-  resume(TLS1_3_VERSION, true);
+  resume(TLS1_2_VERSION, 0, true);
+  resume(TLS1_3_VERSION, 0, true);
+}
+
+static void keys_of_tickets_open_for_a_while_after_they_have_sealed(void **state) {
+  (void)state;
+  static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+  for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+    resume(versions[i], 13, true);
+    resume(versions[i], 25, false);
+    resume(versions[i], 0, true); /* with a new key */
+  }
 }
 
 static void a_client_cannot_renegotiate(void **state) {
@@ -442,6 +462,7 @@ int main(void) {
       cmocka_unit_test(what_stands_before_the_handshake_can_be_taken_away),
       cmocka_unit_test(old_versions_are_refused),
       cmocka_unit_test(sessions_are_resumed),
+      cmocka_unit_test(keys_of_tickets_open_for_a_while_after_they_have_sealed),
       cmocka_unit_test(a_client_cannot_renegotiate),
       cmocka_unit_test(a_peer_that_makes_us_hold_much_is_cut_off),
       cmocka_unit_test(files_that_do_not_do_are_refused_with_the_reason),
