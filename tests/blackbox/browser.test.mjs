@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { useDaemon, withDaemon } from './lib/daemon.mjs';
 import { fullToken } from './lib/token.mjs';
-import { DEADLINE_MS, patience } from './lib/wait.mjs';
+import { DEADLINE_MS, patience, withDeadline } from './lib/wait.mjs';
 
 const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 const ARGS = [
@@ -37,6 +37,14 @@ function serve(request, response) {
   response.end(isScript ? readFileSync(clientPath) : PAGE);
 }
 
+// The first start on a machine reads all of Chromium from the disk.
+const START_MS = 60_000;
+
+async function launch() {
+  const start = () => chromium.launch({ executablePath: CHROMIUM, args: ARGS, headless: true, timeout: START_MS });
+  return start().catch(start);
+}
+
 for (const tls of [false, true]) describe(`in Chromium${tls ? ' over TLS' : ''}`, { timeout: 120_000 * patience }, () => {
   const daemon = useDaemon({}, { tls });
   let browser;
@@ -49,11 +57,11 @@ for (const tls of [false, true]) describe(`in Chromium${tls ? ' over TLS' : ''}`
     server = createServer(serve);
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     origin = `http://127.0.0.1:${server.address().port}`;
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS, headless: true });
-    pages = [await openPage(), await openPage()];
+    browser = await launch();
+    pages = await withDeadline(Promise.all([openPage(), openPage()]), 'two pages', START_MS);
   });
   after(async () => {
-    await browser?.close();
+    await withDeadline(Promise.resolve(browser?.close()), 'end of Chromium');
     server?.close();
     server?.closeAllConnections?.();
   });

@@ -20,7 +20,7 @@ class BusyClient {
     const client = new BusyClient();
     client.socket = net.connect(daemon.port, '127.0.0.1');
     client.socket.write(upgradeRequest('/', { 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' }));
-    const [answer] = await once(client.socket, 'data');
+    const [answer] = await withDeadline(once(client.socket, 'data'), 'answer');
     assert.match(answer.toString(), /^HTTP\/1.1 101 /);
     return client;
   }

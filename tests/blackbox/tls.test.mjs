@@ -190,7 +190,7 @@ async function socketPair() {
   await new Promise((resolve) => server.once('listening', resolve));
   const accepted = new Promise((resolve) => server.once('connection', resolve));
   const near = net.connect(server.address().port, '127.0.0.1');
-  const far = await accepted;
+  const far = await withDeadline(accepted, 'connection');
   server.close();
   return [near, far];
 }
@@ -199,7 +199,7 @@ async function clientHello() {
   const [near, far] = await socketPair();
   const socket = tls.connect({ socket: near, rejectUnauthorized: false });
   socket.on('error', () => {});
-  const hello = await new Promise((resolve) => far.once('data', resolve));
+  const hello = await withDeadline(new Promise((resolve) => far.once('data', resolve)), 'ClientHello');
   socket.destroy();
   far.destroy();
   return hello;
@@ -392,7 +392,7 @@ describe('the PROXY protocol', () => {
   };
   const open = async (port) => {
     const tcp = net.connect(port, '127.0.0.1').setNoDelay(true);
-    await new Promise((resolve) => tcp.once('connect', resolve));
+    await withDeadline(new Promise((resolve) => tcp.once('connect', resolve)), 'connection');
     return tcp;
   };
   const sendOnly = async (port, bytes) => {

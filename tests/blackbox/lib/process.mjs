@@ -2,7 +2,7 @@
 // each by its own handle.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { DEADLINE_MS, withDeadline } from './wait.mjs';
 
@@ -10,7 +10,14 @@ const running = new Set();
 
 process.on('exit', () => running.forEach((program) => program.kill()));
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
-  process.once(signal, () => process.exit(1));
+  process.once(signal, () => {
+    const programs = [...running].map(({ child }) => `${child.spawnfile} (${child.pid})`).join(', ');
+    const resources = process.getActiveResourcesInfo().join(', ');
+    const line = `${process.argv[1]}: ended by ${signal}; programs: ${programs || 'none'}; waits for: ${resources}\n`;
+    // The test runner that ended this process reads no more from it.
+    if (process.env.EVENTHUB_TEST_ENDED) appendFileSync(process.env.EVENTHUB_TEST_ENDED, line);
+    process.exit(1);
+  });
 }
 
 const SANITIZER_REPORT =
