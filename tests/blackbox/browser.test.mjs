@@ -40,9 +40,12 @@ function serve(request, response) {
 // The first start on a machine reads all of Chromium from the disk.
 const START_MS = 60_000;
 
-async function launch() {
+function launch() {
   const start = () => chromium.launch({ executablePath: CHROMIUM, args: ARGS, headless: true, timeout: START_MS });
-  return start().catch(start);
+  return start().catch((error) => {
+    console.error(`Chromium did not start, trying once more: ${error.message}`);
+    return start();
+  });
 }
 
 for (const tls of [false, true]) describe(`in Chromium${tls ? ' over TLS' : ''}`, { timeout: 120_000 * patience }, () => {
@@ -61,9 +64,9 @@ for (const tls of [false, true]) describe(`in Chromium${tls ? ' over TLS' : ''}`
     pages = await withDeadline(Promise.all([openPage(), openPage()]), 'two pages', START_MS);
   });
   after(async () => {
-    await withDeadline(Promise.resolve(browser?.close()), 'end of Chromium');
     server?.close();
     server?.closeAllConnections?.();
+    if (browser) await withDeadline(browser.close(), 'end of Chromium');
   });
 
   async function openPage() {

@@ -1,5 +1,6 @@
 // TLS by Node's own: versions, resumption, ALPN, client certificates, reload; and whoever does not speak it.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -177,7 +178,7 @@ describe('a handshake', () => {
     tcp.on('data', (data) => far.write(data));
     tcp.on('close', () => far.destroy());
     const socket = tls.connect({ socket: near, rejectUnauthorized: false });
-    await withDeadline(new Promise((resolve) => socket.once('secureConnect', resolve)), 'handshake');
+    await withDeadline(once(socket, 'secureConnect'), 'handshake');
     assert.match(await ask(socket), /^HTTP\/1\.1 200 /);
     socket.destroy();
     tcp.destroy();
@@ -187,10 +188,10 @@ describe('a handshake', () => {
 /** The two ends of a connection. */
 async function socketPair() {
   const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const accepted = new Promise((resolve) => server.once('connection', resolve));
+  await once(server, 'listening');
+  const accepted = once(server, 'connection');
   const near = net.connect(server.address().port, '127.0.0.1');
-  const far = await withDeadline(accepted, 'connection');
+  const [far] = await withDeadline(accepted, 'connection');
   server.close();
   return [near, far];
 }
@@ -199,7 +200,7 @@ async function clientHello() {
   const [near, far] = await socketPair();
   const socket = tls.connect({ socket: near, rejectUnauthorized: false });
   socket.on('error', () => {});
-  const hello = await withDeadline(new Promise((resolve) => far.once('data', resolve)), 'ClientHello');
+  const [hello] = await withDeadline(once(far, 'data'), 'ClientHello');
   socket.destroy();
   far.destroy();
   return hello;
@@ -392,7 +393,7 @@ describe('the PROXY protocol', () => {
   };
   const open = async (port) => {
     const tcp = net.connect(port, '127.0.0.1').setNoDelay(true);
-    await withDeadline(new Promise((resolve) => tcp.once('connect', resolve)), 'connection');
+    await withDeadline(once(tcp, 'connect'), 'connection');
     return tcp;
   };
   const sendOnly = async (port, bytes) => {
